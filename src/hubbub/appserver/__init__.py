@@ -1,0 +1,1 @@
+"""The SDK for the customer's backend: tokens, sends, event handlers."""
