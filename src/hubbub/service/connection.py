@@ -1,0 +1,130 @@
+"""One client's state on this node; with a reliable subprotocol it outlives its socket."""
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+from hubbub.protocol import limits
+from hubbub.protocol.json_codec import encode_response
+from hubbub.protocol.messages import Ack, Request, Response
+from hubbub.protocol.service_session import ServiceSession
+from hubbub.service.frames import TEXT, frame
+from hubbub.service.outbox import Outbox
+from hubbub.service.source import EventSource
+
+PLAIN, JSON, RELIABLE = range(3)
+"""Kinds of clients: what a message looks like on the wire."""
+
+
+class Socket(Protocol):
+    """What a connection may ask of the socket that carries it."""
+
+    @property
+    def outbox(self) -> Outbox: ...
+
+    def close(self, code: int, reason: str, *, drop_queue: bool = False) -> None:
+        """Send what is queued, then the close frame; cut after the flush time-out."""
+
+    def abort(self) -> None:
+        """Cut at once, without a close frame."""
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Lane:
+    """Requests that wait behind a user event of their connection, in order of arrival."""
+
+    __slots__ = ("queue", "size")
+
+    def __init__(self) -> None:
+        self.queue: deque[tuple[Request, int]] = deque()
+        self.size = 0
+
+    def append(self, request: Request, size: int) -> None:
+        self.queue.append((request, size))
+        self.size += size
+
+    def popleft(self) -> Request:
+        request, size = self.queue.popleft()
+        self.size -= size
+        return request
+
+    @property
+    def is_full(self) -> bool:
+        return (
+            len(self.queue) >= limits.INBOUND_QUEUE_MESSAGES
+            or self.size >= limits.INBOUND_QUEUE_BYTES
+        )
+
+
+class Connection:
+    __slots__ = (
+        "_held_acks",
+        "groups",
+        "id",
+        "invocation_tasks",
+        "kind",
+        "lane",
+        "outbox",
+        "session",
+        "socket",
+        "source",
+        "subprotocol",
+        "user_id",
+        "window",
+    )
+
+    def __init__(
+        self,
+        session: ServiceSession,
+        source: EventSource,
+        *,
+        kind: int,
+        subprotocol: str | None,
+    ) -> None:
+        self.id = session.connection_id
+        self.session = session
+        self.source = source
+        self.user_id = source.user_id
+        self.kind = kind
+        self.subprotocol = subprotocol
+        self.groups: set[str] | None = None
+        self.socket: Socket | None = None
+        self.outbox: Outbox | None = None
+        self.lane: Lane | None = None
+        """Present while a user event waits for its handler."""
+        self.invocation_tasks: dict[str, asyncio.Task[None]] | None = None
+        self.window: asyncio.TimerHandle | None = None
+        self._held_acks: deque[Ack] | None = None
+
+    def attach(self, socket: Socket) -> None:
+        self.socket = socket
+        self.outbox = socket.outbox
+
+    def detach(self) -> None:
+        self.socket = None
+        self.outbox = None
+
+    def respond(self, response: Response) -> bool:
+        """Send a response that carries no sequence id. False: the reader is too slow.
+
+        While the client is away acks wait for its return (as many as ack ids are remembered);
+        other responses are dropped. A plain client gets none.
+        """
+        if self.kind == PLAIN:
+            return True
+        if self.outbox is None:
+            if isinstance(response, Ack):
+                if self._held_acks is None:
+                    self._held_acks = deque(maxlen=limits.ACK_ID_MEMORY)
+                self._held_acks.append(response)
+            return True
+        return self.outbox.write(frame(TEXT, encode_response(response)))
+
+    def release_acks(self) -> None:
+        """After a recovery: the acks that came meanwhile."""
+        held, self._held_acks = self._held_acks, None
+        for ack in held or ():
+            self.respond(ack)
