@@ -1,0 +1,1 @@
+"""The data-plane REST API: `app.create_app` is the ASGI app for everything but WebSockets."""

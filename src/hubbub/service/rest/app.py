@@ -1,0 +1,163 @@
+"""The REST API as one ASGI app: route, token, version, handler, and errors → JSON."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from hubbub.protocol import tokens
+from hubbub.protocol.errors import EngineUnavailable, InvalidToken, Overloaded
+from hubbub.service.rest import answers, client_module, health, send, token
+from hubbub.service.rest.answers import Refused
+from hubbub.service.rest.body import ClientGone
+from hubbub.service.rest.call import Call
+from hubbub.service.rest.router import Operation, Operations, Router
+
+if TYPE_CHECKING:
+    from hubbub.service.node import Node
+
+_log = logging.getLogger(__name__)
+
+_HUB = "/api/hubs/{hub}"
+_CONNECTION = _HUB + "/connections/{connection}"
+_GROUP = _HUB + "/groups/{group}"
+_USER = _HUB + "/users/{user}"
+_USER_GROUP = _USER + "/groups/{group}"
+_GROUP_CONNECTION = _GROUP + "/connections/{connection}"
+_PERMISSION = _HUB + "/permissions/{permission}/connections/{connection}"
+
+_HEALTH = Operation("health", health.health, is_open=True)
+_CLIENT_MODULE = Operation(
+    "browser client", client_module.client_module, is_open=True, is_served_while_draining=True
+)
+
+ROUTES: tuple[tuple[str, Operations], ...] = (
+    ("/api/health", {"HEAD": _HEALTH, "GET": _HEALTH}),
+    (f"{_HUB}/:generateToken", {"POST": Operation("generate client token", token.generate_token)}),
+    (f"{_HUB}/:send", {"POST": Operation("send to all", send.send_to_all)}),
+    (f"{_CONNECTION}/:send", {"POST": Operation("send to connection", send.send_to_connection)}),
+    (f"{_USER}/:send", {"POST": Operation("send to user", send.send_to_user)}),
+    (f"{_GROUP}/:send", {"POST": Operation("send to group", send.send_to_group)}),
+    (f"{_HUB}/:closeConnections", {"POST": Operation("close all connections")}),
+    (f"{_GROUP}/:closeConnections", {"POST": Operation("close connections of a group")}),
+    (f"{_USER}/:closeConnections", {"POST": Operation("close connections of a user")}),
+    (
+        _CONNECTION,
+        {"DELETE": Operation("close connection"), "HEAD": Operation("connection exists")},
+    ),
+    (_USER, {"HEAD": Operation("user exists")}),
+    (_GROUP, {"HEAD": Operation("group exists")}),
+    (
+        _GROUP_CONNECTION,
+        {
+            "PUT": Operation("add connection to group"),
+            "DELETE": Operation("remove connection from group"),
+        },
+    ),
+    (f"{_CONNECTION}/groups", {"DELETE": Operation("remove connection from all groups")}),
+    (
+        _USER_GROUP,
+        {"PUT": Operation("add user to group"), "DELETE": Operation("remove user from group")},
+    ),
+    (f"{_USER}/groups", {"DELETE": Operation("remove user from all groups")}),
+    (f"{_HUB}/:addToGroups", {"POST": Operation("add connections to groups")}),
+    (f"{_HUB}/:removeFromGroups", {"POST": Operation("remove connections from groups")}),
+    (
+        _PERMISSION,
+        {
+            "PUT": Operation("grant permission"),
+            "DELETE": Operation("revoke permission"),
+            "HEAD": Operation("check permission"),
+        },
+    ),
+    (f"{_GROUP}/connections", {"GET": Operation("list connections of a group")}),
+    ("/_hubbub/client.js", {"HEAD": _CLIENT_MODULE, "GET": _CLIENT_MODULE}),
+    (
+        "/_hubbub/ready",
+        {"GET": Operation("ready", health.ready, is_served_while_draining=True)},
+    ),
+)
+
+
+def create_app(node: Node, *, now: Callable[[], float] = time.time) -> ASGIApp:
+    """The ASGI app of one node; `now` is the clock of tokens, in Unix seconds."""
+    router = Router(ROUTES)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise AssertionError("WebSockets have their own door, and there is no lifespan")
+        response = await _answer(scope, receive)
+        if response is None:
+            return
+        if scope["method"] == "HEAD":
+            response.body = b""
+        await response(scope, receive, send)
+
+    async def _answer(scope: Scope, receive: Receive) -> Response | None:
+        """None: the client is gone."""
+        method: str = scope["method"]
+        match = router.find(scope["raw_path"])
+        if match is None:
+            return answers.unknown_path().answer(method)
+        operation = match.operations.get(method)
+        if operation is None:
+            return answers.method_not_allowed(match.allowed).answer(method)
+        call = Call(scope, receive, node, match.names, now)
+        try:
+            return await _run(operation, call)
+        except Refused as refused:
+            return refused.answer(method)
+        except (EngineUnavailable, Overloaded) as error:
+            _log.warning("rest route=%r not accepted: %s", operation.name, error.code)
+            return answers.unavailable().answer(method)
+        except ClientGone:
+            return None
+        except Exception as error:
+            _log_fault(operation, error)
+            return answers.internal_error().answer(method)
+
+    return app
+
+
+async def _run(operation: Operation, call: Call) -> Response:
+    if not operation.is_open:
+        _authenticate(call)
+    call.check_api_version()
+    if call.node.is_draining and not operation.is_served_while_draining:
+        raise answers.unavailable()
+    if operation.handler is None:
+        raise answers.not_implemented(operation.name)
+    return await operation.handler(call)
+
+
+def _authenticate(call: Call) -> None:
+    """Let in a token that one of the keys signed for exactly this address."""
+    headers = [value for name, value in call.headers if name == b"authorization"]
+    if len(headers) != 1:
+        raise answers.unauthorized()
+    scheme, _, credentials = headers[0].partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise answers.unauthorized()
+    try:
+        tokens.check_rest_token(
+            credentials.strip().decode("latin-1"),
+            call.node.keys,
+            urls=call.urls,
+            now=call.now(),
+            skew_s=call.node.settings.clock_skew_s,
+        )
+    except InvalidToken as error:
+        _log.debug("rest token refused: %s", error)
+        raise answers.unauthorized() from None
+
+
+def _log_fault(operation: Operation, error: Exception) -> None:
+    """Where it happened and what kind it is, but not its text: that may hold what was sent."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    _log.error("rest route=%r failed: %s\n%s", operation.name, type(error).__name__, frames)
