@@ -10,7 +10,7 @@ from hubbub.protocol.messages import Ack, Request, Response
 from hubbub.protocol.service_session import ServiceSession
 from hubbub.service.frames import TEXT, frame
 from hubbub.service.outbox import Outbox
-from hubbub.service.source import EventSource
+from hubbub.service.upstream.source import EventSource
 
 PLAIN, JSON, RELIABLE = range(3)
 """Kinds of clients: what a message looks like on the wire."""
@@ -22,7 +22,7 @@ class Socket(Protocol):
     @property
     def outbox(self) -> Outbox: ...
 
-    def close(self, code: int, reason: str, *, drop_queue: bool = False) -> None:
+    def close(self, code: int, reason: str) -> None:
         """Send what is queued, then the close frame; cut after the flush time-out."""
 
     def abort(self) -> None:

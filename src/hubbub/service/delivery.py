@@ -174,4 +174,14 @@ class Group:
         return slow
 
 
-__all__ = ["JSON", "MAX_JOINED_BYTES", "PLAIN", "RELIABLE", "Batch", "Group", "Outgoing", "batches", "fan_out"]
+__all__ = [
+    "JSON",
+    "MAX_JOINED_BYTES",
+    "PLAIN",
+    "RELIABLE",
+    "Batch",
+    "Group",
+    "Outgoing",
+    "batches",
+    "fan_out",
+]

@@ -61,18 +61,21 @@ class Outbox:
         self._append(data, messages, expires_at)
         return True
 
-    def finish(self, last: bytes, *, drop_queue: bool) -> None:
+    def finish(self, last: bytes) -> None:
         """`last` is the end: what is written afterwards is ignored."""
         if self._is_finished:
             return
         self._is_finished = True
-        if drop_queue and self._queue:
-            self._queue.clear()
-            self.queued_messages = self.queued_bytes = 0
         if self._is_paused:
             self._append(last, 1, None)
         else:
             self._transport.write(last)
+
+    def drop_queue(self) -> None:
+        """What waits is lost: the connection ends because its reader is too slow."""
+        if self._queue:
+            self._queue.clear()
+            self.queued_messages = self.queued_bytes = 0
 
     def pause(self) -> None:
         """The transport's buffer is above its high-water mark."""

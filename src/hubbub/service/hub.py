@@ -1,0 +1,342 @@
+"""One hub on this node: who is connected, who is in which group, and what reaches whom.
+
+Every change of membership and every direct message first flushes what the tick has pending, so
+that a hub's messages keep their order and nobody gets what was sent before they came.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from hubbub.protocol.errors import EngineUnavailable
+from hubbub.protocol.json_codec import encode_response
+from hubbub.protocol.messages import Connected, Disconnected, Metadata, Payload
+from hubbub.protocol.service_session import Effect, Input, State
+from hubbub.service.connection import PLAIN, RELIABLE, Connection, Socket
+from hubbub.service.delivery import MAX_JOINED_BYTES, Batch, Group, Outgoing, fan_out
+from hubbub.service.engine.interface import Engine, HealthState
+from hubbub.service.frames import TEXT, frame
+from hubbub.service.observe import Counts
+from hubbub.service.settings import Settings
+from hubbub.service.upstream import Upstream
+
+log = logging.getLogger("hubbub.service")
+
+NOBODY: frozenset[str] = frozenset()
+
+
+class Hub:
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        engine: Engine,
+        upstream: Upstream,
+        counts: Counts,
+        make_reconnection_token: Callable[[str, str], str],
+    ) -> None:
+        """`make_reconnection_token(hub, connection_id)` proves a later recovery."""
+        self.name = name
+        self.settings = settings
+        self.connections: dict[str, Connection] = {}
+        self.groups: dict[str, Group] = {}
+        self.users: dict[str, dict[str, Connection]] = {}
+        self._engine = engine
+        self._upstream = upstream
+        self._counts = counts
+        self._make_token = make_reconnection_token
+        self._pending: list[Group] = []
+        self._loop = asyncio.get_running_loop()
+
+    # --- coming, going, coming back ----------------------------------------------------------
+
+    def admit(self, connection: Connection, socket: Socket, groups: Iterable[str]) -> None:
+        """A new client: in its groups before its first frame; hears `connected` first."""
+        self.connections[connection.id] = connection
+        if connection.user_id:
+            self.users.setdefault(connection.user_id, {})[connection.id] = connection
+        connection.attach(socket)
+        self._counts["connections.opened"] += 1
+        if connection.kind != PLAIN:
+            connection.respond(self._connected(connection))
+        for group in groups:
+            self.join_group(connection, group)
+        self._upstream.connected(connection.source)
+
+    def find_recoverable(self, connection_id: str) -> Connection | None:
+        connection = self.connections.get(connection_id)
+        return connection if connection is not None and connection.kind == RELIABLE else None
+
+    def recover(self, connection: Connection, socket: Socket) -> bool:
+        """A lost client on a new socket: `connected`, then the replay, then live messages.
+
+        False: refused, the caller closes with 1008.
+        """
+        effect = connection.session.feed(Input.RECOVERED)
+        if effect is Effect.REFUSE:
+            return False
+        self.flush()
+        if connection.window is not None:
+            connection.window.cancel()
+            connection.window = None
+        if effect is Effect.TAKE_OVER and connection.socket is not None:
+            old = connection.socket
+            connection.detach()
+            old.abort()
+        connection.attach(socket)
+        self._counts["connections.recovered"] += 1
+        unacknowledged = connection.session.unacknowledged
+        assert unacknowledged is not None, "only reliable connections are recovered"
+        is_taken = connection.respond(self._connected(connection))
+        for sequence_id, message in unacknowledged.replay(self._loop.time()):
+            assert isinstance(message, Outgoing), "the hub keeps nothing else"
+            data = message.reliable(sequence_id)
+            is_taken = is_taken and socket.outbox.write(data, 1, message.expires_at)
+        if not is_taken:
+            self.close_slow([connection])
+            return True
+        connection.release_acks()
+        return True
+
+    def socket_ended(
+        self, connection: Connection, socket: Socket, event: Input, reason: str
+    ) -> None:
+        """The socket is gone or going: SOCKET_LOST, CLIENT_CLOSED or SERVICE_CLOSED."""
+        if connection.socket is not socket:
+            return  # taken over by another socket, or ended before
+        connection.detach()
+        self._end_invocations_without_socket(connection)
+        effect = connection.session.feed(event)
+        if effect is Effect.START_WINDOW:
+            self._counts["connections.lost"] += 1
+            connection.window = self._loop.call_later(
+                self.settings.recovery_window_s, self._window_over, connection
+            )
+        elif effect is Effect.END:
+            self._forget(connection, reason)
+
+    def _end_invocations_without_socket(self, connection: Connection) -> None:
+        """Invocations of a reliable client go on; those of another one have nobody to answer."""
+        if connection.kind == RELIABLE or connection.invocation_tasks is None:
+            return
+        for task in connection.invocation_tasks.values():
+            task.cancel()
+
+    def _window_over(self, connection: Connection) -> None:
+        connection.window = None
+        if connection.session.feed(Input.WINDOW_OVER) is Effect.END:
+            self._forget(connection, "Connection recovery timed out.")
+
+    def close_connection(
+        self,
+        connection: Connection,
+        code: int,
+        reason: str,
+        *,
+        cause: str | None = None,
+        drop_queue: bool = False,
+    ) -> None:
+        """End the session from our side: `disconnected`, the close frame, no recovery.
+
+        `cause`: the word for metrics and for the event handler where `reason` is not its own.
+        """
+        self.flush()
+        if connection.session.feed(Input.SERVICE_CLOSED) is not Effect.END:
+            return
+        if connection.window is not None:
+            connection.window.cancel()
+            connection.window = None
+        socket = connection.socket
+        connection.detach()
+        if socket is not None:
+            if connection.kind != PLAIN:
+                last = encode_response(Disconnected(reason or None))
+                if drop_queue:
+                    socket.outbox.drop_queue()
+                socket.outbox.write(frame(TEXT, last))
+            socket.close(code, reason)
+        self._forget(connection, cause or reason)
+
+    def close_slow(self, slow: Iterable[Connection]) -> None:
+        for connection in slow:
+            if connection.session.state is State.ENDED:
+                continue
+            self._counts["closed.SlowClient"] += 1
+            log.warning("closing a slow client hub=%s connection_id=%s", self.name, connection.id)
+            self.close_connection(
+                connection, 1008, "the client reads too slowly", cause="SlowClient", drop_queue=True
+            )
+
+    def close(self) -> None:
+        """The node stops at once: every session ends and every socket is cut, without a word."""
+        for connection in list(self.connections.values()):
+            connection.session.feed(Input.SERVICE_CLOSED)
+            if connection.window is not None:
+                connection.window.cancel()
+            socket = connection.socket
+            connection.detach()
+            if socket is not None:
+                socket.abort()
+        self.connections.clear()
+
+    def _forget(self, connection: Connection, reason: str) -> None:
+        del self.connections[connection.id]
+        if connection.user_id:
+            mine = self.users[connection.user_id]
+            del mine[connection.id]
+            if not mine:
+                del self.users[connection.user_id]
+        for name in list(connection.groups or ()):
+            self._remove(connection, name)
+        for task in (connection.invocation_tasks or {}).values():
+            task.cancel()
+        if connection.lane is not None:
+            connection.lane.queue.clear()
+        self._counts["connections.ended"] += 1
+        self._upstream.disconnected(connection.source, reason)
+
+    def _connected(self, connection: Connection) -> Connected:
+        token = self._make_token(self.name, connection.id) if connection.kind == RELIABLE else None
+        return Connected(connection.id, connection.user_id or None, token)
+
+    # --- groups ------------------------------------------------------------------------------
+
+    def join_group(self, connection: Connection, name: str) -> None:
+        """Joining twice changes nothing."""
+        group = self.groups.get(name)
+        if group is None:
+            group = self.groups[name] = Group(name)
+        elif group.pending:
+            self.flush()
+        group.members[connection.id] = connection
+        if connection.groups is None:
+            connection.groups = set()
+        connection.groups.add(group.name)
+
+    def leave_group(self, connection: Connection, name: str) -> None:
+        if connection.groups is not None and name in connection.groups:
+            self.flush()
+            self._remove(connection, name)
+
+    def _remove(self, connection: Connection, name: str) -> None:
+        assert connection.groups is not None, "a member knows its groups"
+        connection.groups.discard(name)
+        group = self.groups[name]
+        del group.members[connection.id]
+        if not group.members:
+            del self.groups[name]
+
+    # --- sending -----------------------------------------------------------------------------
+
+    def send_to_group(
+        self,
+        group: str,
+        payload: Payload,
+        *,
+        from_user_id: str | None = None,
+        no_echo: str | None = None,
+        excluded: frozenset[str] = NOBODY,
+        ttl_seconds: int = 0,
+        metadata: Metadata | None = None,
+    ) -> None:
+        """Accepted when it returns. `no_echo`: the sending connection, which gets no copy.
+
+        Raises: EngineUnavailable: nothing was sent.
+        """
+        self._require_engine()
+        members = self.groups.get(group)
+        if members is None:
+            return
+        if no_echo is not None:
+            excluded = excluded | {no_echo}
+        message = self._outgoing(payload, ttl_seconds, metadata, group, from_user_id)
+        if not members.pending:
+            if not self._pending:
+                self._loop.call_soon(self.flush)
+            self._pending.append(members)
+        members.add(message, excluded)
+        if members.pending_bytes > MAX_JOINED_BYTES:
+            self.flush()
+
+    def send_to_all(
+        self,
+        payload: Payload,
+        *,
+        excluded: frozenset[str] = NOBODY,
+        ttl_seconds: int = 0,
+        metadata: Metadata | None = None,
+    ) -> None:
+        """To every connection of the hub. Raises: EngineUnavailable."""
+        members: Iterable[Connection] = self.connections.values()
+        if excluded:
+            members = [m for m in members if m.id not in excluded]
+        self._send_direct(members, payload, ttl_seconds, metadata)
+
+    def send_to_user(
+        self,
+        user_id: str,
+        payload: Payload,
+        *,
+        ttl_seconds: int = 0,
+        metadata: Metadata | None = None,
+    ) -> None:
+        """To every connection of the user. Raises: EngineUnavailable."""
+        members = self.users.get(user_id, {}).values()
+        self._send_direct(members, payload, ttl_seconds, metadata)
+
+    def send_to_connection(
+        self,
+        connection_id: str,
+        payload: Payload,
+        *,
+        ttl_seconds: int = 0,
+        metadata: Metadata | None = None,
+    ) -> None:
+        """To one connection, if it exists. Raises: EngineUnavailable."""
+        connection = self.connections.get(connection_id)
+        members = () if connection is None else (connection,)
+        self._send_direct(members, payload, ttl_seconds, metadata)
+
+    def _send_direct(
+        self,
+        members: Iterable[Connection],
+        payload: Payload,
+        ttl_seconds: int,
+        metadata: Metadata | None,
+    ) -> None:
+        self._require_engine()
+        self.flush()
+        message = self._outgoing(payload, ttl_seconds, metadata)
+        self.close_slow(fan_out(members, Batch((message,))))
+
+    def _outgoing(
+        self,
+        payload: Payload,
+        ttl_seconds: int,
+        metadata: Metadata | None,
+        group: str | None = None,
+        from_user_id: str | None = None,
+    ) -> Outgoing:
+        self._counts["messages.accepted"] += 1
+        expires_at = self._loop.time() + ttl_seconds if ttl_seconds else None
+        return Outgoing(
+            payload,
+            group=group,
+            from_user_id=from_user_id,
+            metadata=metadata,
+            expires_at=expires_at,
+        )
+
+    def _require_engine(self) -> None:
+        if self._engine.health is not HealthState.UP:
+            raise EngineUnavailable("the engine is not up; nothing was sent")
+
+    def flush(self) -> None:
+        """Deliver what this tick has brought, group by group in the order of their first message."""
+        while self._pending:
+            pending, self._pending = self._pending, []
+            slow: list[Connection] = []
+            for group in pending:
+                slow += group.flush()
+            if slow:
+                self.close_slow(slow)
