@@ -1,0 +1,1 @@
+"""Charts as SVG text, made by the server; no chart library."""

@@ -1,0 +1,1 @@
+"""All use of hubbub: tokens for pages, upstream events, live messages."""

@@ -1,0 +1,361 @@
+"""What each page shows, worked out before the template: the templates only lay it out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from markupsafe import Markup
+
+from pkgstats.charts import svg
+from pkgstats.models import (
+    DATE_NOT_KNOWN,
+    NOT_AVAILABLE,
+    Block,
+    DayCount,
+    Dependency,
+    Downloads,
+    FileRow,
+    Heading,
+    Link,
+    NotFound,
+    NotFoundReason,
+    Origin,
+    OriginState,
+    PackageData,
+    Suggestion,
+    VersionRow,
+    package_group,
+)
+from pkgstats.urls import package_path
+from pkgstats.web import words
+
+MAX_VERSION_ROWS = 50
+"""A page stays below 1,500 nodes, and there are packages with thousands of versions."""
+MAX_FOLDERS = 15
+BAR_PX_PER_PERCENT = 1.4
+
+
+class Column(NamedTuple):
+    """A column of the versions table."""
+
+    head: str
+    missing: str
+    """The words in the side head when no row has anything to put here."""
+    right: bool
+    cell: Callable[[VersionRow], str]
+
+
+class Folder(NamedTuple):
+    path: str
+    files: int
+    size: int
+    percent: float
+    bar: int
+
+
+@dataclass(frozen=True, slots=True)
+class PackagePage:
+    """The page of one version of a package."""
+
+    data: PackageData
+    home: str
+    """The package's address without a version."""
+    group: str
+    summary: str
+    newer: str | None
+    date_words: str
+    badges: list[str]
+    facts: list[tuple[str, str]]
+    links: list[tuple[str, str, str]]
+    span: str
+    charts: Markup
+    figures: list[tuple[str, str]]
+    outline: Markup
+    readme_words: str
+    dependencies: list[tuple[str, list[Dependency]]]
+    columns: list[Column]
+    missing_columns: list[str]
+    rows: list[VersionRow]
+    folders: list[Folder]
+
+    def origin(self, block: str) -> Origin | None:
+        return self.data.origin(Block(block))
+
+
+@dataclass(frozen=True, slots=True)
+class NotFoundPage:
+    heading: str
+    lead: str
+    code: str = ""
+    words: str = ""
+    search: str = ""
+    """The text of a search to offer."""
+    suggestions: tuple[Suggestion, ...] = ()
+    origins: tuple[Origin, ...] = ()
+
+
+def package_page(data: PackageData) -> PackagePage:
+    columns, missing = _columns(data.versions)
+    downloads = data.downloads
+    date = data.origin(Block.DATE)
+    return PackagePage(
+        data=data,
+        home=package_path(data.name),
+        group=package_group(data.name),
+        summary=_summary(data),
+        newer=None if data.is_latest else data.latest,
+        date_words=(date.words if date else "") or DATE_NOT_KNOWN,
+        badges=_badges(data),
+        facts=_facts(data),
+        links=[_link(link) for link in data.links if link.url.startswith(("https://", "http://"))],
+        span=_span(downloads) if downloads else "",
+        charts=_charts(data.name, downloads) if downloads else Markup(),
+        figures=_figures(downloads.days) if downloads else [],
+        outline=_outline(data.readme.headings) if data.readme else Markup(),
+        readme_words=_readme_words(data.origin(Block.README)),
+        dependencies=_dependencies(data.dependencies),
+        columns=columns,
+        missing_columns=missing,
+        rows=[
+            row
+            for i, row in enumerate(data.versions)
+            if i < MAX_VERSION_ROWS or row.tags or row.version == data.version
+        ],
+        folders=_folders(data.files),
+    )
+
+
+def not_found_page(missing: NotFound) -> NotFoundPage:
+    if missing.reason is NotFoundReason.NO_ANSWER:
+        heading, lead = "No answer from the registry", "Nothing is known here yet about:"
+    elif missing.reason is NotFoundReason.NO_VERSION:
+        heading, lead = "No such version", "No version found for:"
+    else:
+        heading, lead = "No such package", "No package found for:"
+    version = f"@{missing.version}" if missing.version else ""
+    return NotFoundPage(
+        heading=heading,
+        lead=lead,
+        code=missing.name + version,
+        words=missing.words,
+        search=missing.name,
+        suggestions=missing.suggestions,
+        origins=missing.origins,
+    )
+
+
+def _summary(data: PackageData) -> str:
+    text = (data.description or f"The npm package {data.name}").strip().rstrip(".") + "."
+    if data.downloads:
+        least = "At least " if data.downloads.is_at_least else ""
+        text += f" {least}{data.downloads.total:,} downloads in {len(data.downloads.days)} days"
+        text += " (simulated)." if data.downloads.simulated else "."
+    return text
+
+
+def _badges(data: PackageData) -> list[str]:
+    badges = [data.license] if data.license else []
+    if data.module:
+        badges.append(data.module.value.replace("+", " + "))
+    if data.has_types:
+        badges.append("types included")
+    badges += [f"{_engine(engine.name)} {_range(engine.range)}" for engine in data.engines[:4]]
+    return badges
+
+
+def _engine(name: str) -> str:
+    return "Node" if name == "node" else name
+
+
+def _range(text: str) -> str:
+    """`>=20.0.0` as it is said; anything less plain stays as the package wrote it."""
+    plain = re.fullmatch(r">=\s*(\d+(?:\.\d+)*?)(?:\.0)*", text)
+    return f"≥ {plain[1]}" if plain else text
+
+
+def _facts(data: PackageData) -> list[tuple[str, str]]:
+    facts = [
+        ("Unpacked", data.unpacked_size, words.size),
+        ("Packed", data.packed_size, words.size),
+        ("Files", data.file_count, words.thousands),
+    ]
+    return [(label, say(value)) for label, value, say in facts if value is not None]
+
+
+def _link(link: Link) -> tuple[str, str, str]:
+    parts = urlsplit(link.url)
+    match link.kind:
+        case "repository":
+            return "Repository", parts.path.strip("/") or parts.netloc, link.url
+        case "homepage":
+            return "Homepage", parts.netloc, link.url
+        case "issues":
+            return "Issues", "Issue list", link.url
+        case "npm":
+            return "npm", "Page on the npm site", link.url
+
+
+def _span(downloads: Downloads) -> str:
+    if downloads.start is None or downloads.end is None:
+        return ""
+    return svg.span_words(downloads.start, downloads.end)
+
+
+def _charts(name: str, downloads: Downloads) -> Markup:
+    if downloads.start is None:
+        return Markup()
+    counts = [item.count for item in downloads.days]
+    return Markup(
+        "".join(
+            svg.daily_chart(name, downloads.start, counts, simulated=downloads.simulated, size=size)
+            for size in svg.FRAMES
+        )
+    )
+
+
+def _figures(days: Sequence[DayCount]) -> list[tuple[str, str]]:
+    known = {item.day: item.count for item in days if item.count is not None}
+    if not known:
+        return []
+    low, high = min(known, key=lambda d: known[d]), max(known, key=lambda d: known[d])
+    figures = []
+    week, before = _week(days[-7:]), _week(days[-14:-7])
+    if week is not None:
+        figures.append(("Last 7 days", f"{week:,}"))
+    if week is not None and before is not None:
+        change = f" (now {(week - before) / before:+.1%})" if before else ""
+        figures.append(("7 days before", f"{before:,}{_minus(change)}"))
+    figures.append(("Median day", f"{round(median(known.values())):,}"))
+    figures.append(("High", f"{known[high]:,}, {svg.day_words(high)}"))
+    figures.append(("Low", f"{known[low]:,}, {svg.day_words(low)}"))
+    figures.append(
+        ("Days missing", str(len(days) - len(known)) if len(days) > len(known) else "none")
+    )
+    return figures
+
+
+def _week(days: Sequence[DayCount]) -> int | None:
+    """Sum of seven days; a week with a hole has none."""
+    counts = [item.count for item in days if item.count is not None]
+    return sum(counts) if len(counts) == 7 else None
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "\N{MINUS SIGN}").replace("%", "\N{NO-BREAK SPACE}%")
+
+
+def _outline(headings: Sequence[Heading]) -> Markup:
+    """Two levels of a readme's headings as a list of links; the title above all is left out."""
+    if not headings:
+        return Markup()
+    top = min(heading.level for heading in headings)
+    titles = [heading for heading in headings if heading.level == top]
+    if len(titles) == 1 and titles[0] is headings[0]:
+        headings = headings[1:]
+        top = min((heading.level for heading in headings), default=top)
+    items: list[tuple[Markup, list[Markup]]] = []
+    for heading in headings:
+        link = Markup('<a href="#{}">{}</a>').format(heading.id, heading.text)
+        if heading.level == top or not items:
+            items.append((link, []))
+        elif heading.level == top + 1:
+            items[-1][1].append(link)
+    return _list(Markup().join(Markup("<li>{}{}</li>").format(a, _inner(b)) for a, b in items))
+
+
+def _inner(links: list[Markup]) -> Markup:
+    if not links:
+        return Markup()
+    return _list(Markup().join(Markup("<li>{}</li>").format(link) for link in links))
+
+
+def _list(items: Markup) -> Markup:
+    return Markup('<ul role="list">{}</ul>').format(items) if items else Markup()
+
+
+def _readme_words(origin: Origin | None) -> str:
+    if origin is None or origin.state is OriginState.NO_DATA:
+        return (origin.words if origin else "") or "This version has no readme."
+    if origin.state is OriginState.LOADING:
+        return origin.words or "The readme has been asked for and is not here yet."
+    return f"Readme: {origin.words or NOT_AVAILABLE}."
+
+
+def _dependencies(rows: Sequence[Dependency]) -> list[tuple[str, list[Dependency]]]:
+    """By kind; the usual kind needs no heading while it is alone."""
+    labels = {
+        "dependencies": "",
+        "peerDependencies": "Expected beside it (peer)",
+        "optionalDependencies": "Optional",
+    }
+    kinds = [(label, [row for row in rows if row.kind == kind]) for kind, label in labels.items()]
+    return [(label, group) for label, group in kinds if group]
+
+
+_COLUMNS: list[tuple[Column, Callable[[VersionRow], object]]] = [
+    (
+        Column(
+            "Published",
+            f"dates: {NOT_AVAILABLE}",
+            False,
+            lambda row: words.day(row.published_at) if row.published_at else "",
+        ),
+        lambda row: row.published_at,
+    ),
+    (Column("Licence", "", False, lambda row: row.license or ""), lambda row: row.license),
+    (Column("Deps", "", True, lambda row: str(row.dependencies)), lambda row: True),
+    (
+        Column(
+            "Unpacked",
+            f"sizes: {NOT_AVAILABLE}",
+            True,
+            lambda row: "" if row.unpacked_size is None else words.size(row.unpacked_size),
+        ),
+        lambda row: row.unpacked_size,
+    ),
+    (
+        Column(
+            "Files", "", True, lambda row: "" if row.file_count is None else str(row.file_count)
+        ),
+        lambda row: row.file_count,
+    ),
+]
+
+
+def _columns(rows: Sequence[VersionRow]) -> tuple[list[Column], list[str]]:
+    """The columns somebody can fill, and the words for those nobody can."""
+    shown, missing = [], []
+    for column, value in _COLUMNS:
+        if any(value(row) is not None for row in rows):
+            shown.append(column)
+        elif column.missing:
+            missing.append(column.missing)
+    return shown, missing
+
+
+def _folders(files: Sequence[FileRow]) -> list[Folder]:
+    """Files added up by folder, two levels deep, largest first."""
+    sums: dict[str, tuple[int, int]] = {}
+    for file in files:
+        parts = file.path.split("/")
+        path = "/".join(parts[: min(2, len(parts) - 1)]) + "/" if len(parts) > 1 else file.path
+        count, size = sums.get(path, (0, 0))
+        sums[path] = count + 1, size + file.size
+    whole = sum(file.size for file in files) or 1
+    ordered = sorted(sums.items(), key=lambda item: (-item[1][1], item[0]))
+    folders = [_folder(path, count, size, whole) for path, (count, size) in ordered[:MAX_FOLDERS]]
+    rest = [sums for _, sums in ordered[MAX_FOLDERS:]]
+    if rest:
+        count, size = sum(c for c, _ in rest), sum(s for _, s in rest)
+        folders.append(_folder(f"{len(rest)} smaller ones", count, size, whole))
+    return folders
+
+
+def _folder(path: str, files: int, size: int, whole: int) -> Folder:
+    percent = 100 * size / whole
+    return Folder(path, files, size, percent, max(1, round(percent * BAR_PX_PER_PERCENT)))

@@ -1,0 +1,61 @@
+"""Style, script and hubbub's browser client: read once, served with a name for each content."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hubbub.browser import client_source
+
+_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+_NAMES = ("tokens.css", "pkgstats.css", "page.js", "icon.svg")
+
+
+@dataclass(frozen=True, slots=True)
+class StaticFile:
+    content: bytes
+    media_type: str
+    version: str
+
+
+class StaticFiles:
+    """The few files of the pages, in memory."""
+
+    def __init__(self) -> None:
+        folder = resources.files("pkgstats.web") / "static"
+        contents = {name: (folder / name).read_bytes() for name in _NAMES}
+        contents["hubbub.js"] = client_source()
+        self._files = {
+            name: StaticFile(content, _TYPES[name.rpartition(".")[2]], _version(content))
+            for name, content in contents.items()
+        }
+
+    def address(self, name: str) -> str:
+        """An address that changes with the content, so that it may be kept for ever."""
+        return f"/static/{name}?v={self._files[name].version}"
+
+    def answer(self, request: Request) -> Response | None:
+        """The file of the path's last part; None: there is none."""
+        file = self._files.get(request.path_params["name"])
+        if file is None:
+            return None
+        is_current = request.query_params.get("v") == file.version
+        headers = {
+            "cache-control": "public, max-age=31536000, immutable" if is_current else "no-cache",
+            "etag": f'W/"{file.version}"',
+        }
+        if request.headers.get("if-none-match") == headers["etag"]:
+            return Response(status_code=304, headers=headers)
+        return Response(file.content, headers=headers, media_type=file.media_type)
+
+
+def _version(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
