@@ -42,6 +42,7 @@ _ABSENT: Final = Raw()
 _JSON, _TEXT = DataType.JSON, DataType.TEXT  # reading a member of an enum takes 0.1 us
 _DATA_TYPES: dict[str | None, DataType] = {None: _JSON, **{t.value: t for t in DataType}}
 _PING, _PONG = Ping(), Pong()
+_QUOTE: Final = 0x22
 _string = msgspec.json.encode
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_base64 = msgspec.json.Decoder(bytes).decode
@@ -246,8 +247,8 @@ def _check_utf8(data: bytes) -> None:
 
 
 def _has_many_brackets(data: bytes) -> bool:
-    # Looking for the first one is ten times as fast as counting, and text has none.
-    if data.find(b"{", 1) < 0 and b"[" not in data:
+    # Looking for one is a good deal faster than counting, and the message of a text has none.
+    if data.rfind(b"{") <= 0 and 0x5B not in data:
         return False
     return data.count(b"{") + data.count(b"[") > limits.MAX_JSON_DEPTH
 
@@ -284,6 +285,8 @@ def _request_payload(data_type: str | None, data: Raw, metadata: Metadata | None
             raise InvalidMessage("the message has no data")
         return text_payload("")
     token = bytes(data)
+    if kind is _TEXT and token[0] == _QUOTE:
+        return Payload(kind, token=token)  # the same as below, sooner
     if token == b"null":
         raise InvalidMessage("data is null")
     return _payload(kind, token)
@@ -301,7 +304,7 @@ def _payload(data_type: DataType, token: bytes) -> Payload:
     if data_type is _JSON:
         return Payload(data_type, token=token)
     if data_type is _TEXT:
-        if token[0] != 0x22:  # a quotation mark
+        if token[0] != _QUOTE:
             raise InvalidMessage("data of dataType text must be a string")
         return Payload(data_type, token=token)
     try:
