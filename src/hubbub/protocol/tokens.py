@@ -92,16 +92,18 @@ def check_rest_token(
 ) -> None:
     """Nothing if the token is good for a request to one of `urls`, or InvalidToken.
 
-    An audience counts as given and also percent-decoded once, without its query and one trailing
-    slash, and without case: some clients sign the whole address, others the address up to `?`.
+    An audience counts without its query and one trailing slash, as given and also percent-decoded
+    once, and without case: some clients sign the whole address, others the address up to `?`. An
+    encoded `?` belongs to a name, so the query is cut before anything is decoded.
 
     Args:  urls: the address of the request without its query, with the raw and the decoded path.
     """
     claims = _verified(token, keys)
     _check_times(claims, now, skew_s)
-    wanted = {_without_query(url) for url in urls}
+    wanted = {url.lower() for url in urls}
     for audience in _texts(claims, "aud"):
-        if _without_query(audience) in wanted or _without_query(unquote(audience)) in wanted:
+        address = audience.partition("?")[0].removesuffix("/")
+        if address.lower() in wanted or unquote(address).lower() in wanted:
             return
     raise InvalidToken("the token is for another address")
 
@@ -220,7 +222,3 @@ def _texts(claims: dict[str, Any], name: str) -> tuple[str, ...]:
 def _as_texts(value: Any) -> list[str]:
     items = value if isinstance(value, list) else [value]
     return [item if isinstance(item, str) else msgspec.json.encode(item).decode() for item in items]
-
-
-def _without_query(url: str) -> str:
-    return url.partition("?")[0].removesuffix("/").lower()

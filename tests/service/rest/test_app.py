@@ -202,11 +202,27 @@ async def test_ra_104_key_when_it_looks_like_base64_is_taken_as_text(bench, worl
         ("/api/hubs/chat/groups/%C3%A9/:send", "/api/hubs/chat/groups/%C3%A9/:send"),
         ("/api/hubs/chat/groups/%C3%A9/:send", "/api/hubs/chat/groups/é/:send"),
         ("/api/hubs/chat/groups/a%252Fb/:send", "/api/hubs/chat/groups/a%252Fb/:send"),
+        ("/api/hubs/chat/groups/a%3Fb/:send", "/api/hubs/chat/groups/a%3Fb/:send?x=1"),
+        ("/api/hubs/chat/groups/a/:send", "/api/hubs/chat/groups/a/:send/"),
     ],
 )
 async def test_token_audience_is_the_raw_or_the_decoded_path(bench, world, path, audience):
     token = world.token({"aud": world.ORIGIN + audience})
     assert (await bench.request("POST", path, token=token)).status == 202
+
+
+@pytest.mark.parametrize(
+    ("path", "audience"),
+    [
+        ("/api/hubs/chat/groups/a%3Fb/:send", "/api/hubs/chat/groups/a"),
+        ("/api/hubs/chat/groups/a", "/api/hubs/chat/groups/a%3Fb/:send"),
+        ("/api/hubs/chat/groups/a%2F", "/api/hubs/chat/groups/a"),
+    ],
+)
+async def test_token_for_a_name_that_begins_alike_answers_401(bench, world, path, audience):
+    method = "POST" if path.endswith("send") else "HEAD"
+    token = world.token({"aud": world.ORIGIN + audience})
+    assert_stranger(bench, await bench.request(method, path, token=token))
 
 
 async def test_token_when_host_header_is_missing_answers_401(bench, world):
