@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 MAX_NAMES_PER_CONNECTION = 50
 PUBLISH_EVERY_S = 1.0
@@ -21,8 +21,14 @@ class Watchers:
     `run` tells each group whose count may have changed; it has one owner.
     """
 
-    def __init__(self, publish: Callable[[str, int], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        publish: Callable[[str, int], Awaitable[None]],
+        tell: Callable[[Mapping[str, int]], None],
+    ) -> None:
+        """`publish`: to a package's pages. `tell`: all counts, whenever one has changed."""
         self._publish = publish
+        self._tell = tell
         self._users: dict[str, str] = {}
         self._names: dict[str, set[str]] = {}
         self._people: dict[str, Counter[str]] = {}
@@ -30,20 +36,17 @@ class Watchers:
         self._wake = asyncio.Event()
 
     def count(self, name: str) -> int:
+        """People with a page of this package open."""
         return len(self._people.get(name, ()))
 
     def counts(self) -> dict[str, int]:
         """Every package with a page open somewhere."""
         return {name: len(people) for name, people in self._people.items()}
 
-    def connected(self, connection_id: str, user_id: str) -> None:
-        self._users[connection_id] = user_id
-        self._names.setdefault(connection_id, set())
-
     def watch(self, connection_id: str, user_id: str, name: str) -> None:
         """A connection shows a package's page. Raises TooManyNames."""
-        self.connected(connection_id, user_id)
-        names = self._names[connection_id]
+        user_id = self._users.setdefault(connection_id, user_id)
+        names = self._names.setdefault(connection_id, set())
         if name not in names:
             if len(names) >= MAX_NAMES_PER_CONNECTION:
                 raise TooManyNames(f"a connection watches at most {MAX_NAMES_PER_CONNECTION}")
@@ -68,6 +71,7 @@ class Watchers:
             await self._wake.wait()
             self._wake.clear()
             changed, self._changed = self._changed, set()
+            self._tell(self.counts())
             for name in changed:
                 if count := self.count(name):
                     await self._publish(name, count)

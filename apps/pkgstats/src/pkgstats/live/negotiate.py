@@ -12,6 +12,7 @@ from pkgstats.models import package_group
 from pkgstats.urls import read_path
 
 HUB = "pkgstats"
+JOIN_ROLE = "webpubsub.joinLeaveGroup."
 VISITOR_COOKIE = "pkgstats_visitor"
 VISITOR_COOKIE_LIFE_S = 365 * 24 * 3600
 TOKEN_LIFE_MINUTES = 10
@@ -46,8 +47,8 @@ def group_of(page: str) -> str | None:
 
 def access_url(client: ServiceClient, visitor: str, group: str | None) -> str:
     """A Client Access URL that opens this one group for listening and nothing else."""
-    roles = [f"webpubsub.joinLeaveGroup.{group}"] if group else []
+    roles = [JOIN_ROLE + group] if group else []
     access = client.get_client_access_token(
-        user_id=f"anon-{visitor}", roles=roles, minutes_to_expire=TOKEN_LIFE_MINUTES
+        user_id=visitor, roles=roles, minutes_to_expire=TOKEN_LIFE_MINUTES
     )
     return access.url

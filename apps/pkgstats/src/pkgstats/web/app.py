@@ -18,7 +18,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hubbub.appserver import EventHandler, ServiceClient
@@ -26,7 +26,6 @@ from pkgstats.catalog import Catalog
 from pkgstats.charts import svg
 from pkgstats.grammar import HomeQuery, NameQuery, PackageQuery, ScopeQuery, SearchQuery, UserQuery
 from pkgstats.live import negotiate
-from pkgstats.live.groups import Watchers
 from pkgstats.models import AbilityState, NotFound, NotFoundReason
 from pkgstats.settings import Settings
 from pkgstats.urls import address, package_path, read_path, search_path
@@ -53,7 +52,6 @@ class Live:
 
     client: ServiceClient
     handler: EventHandler
-    watchers: Watchers
 
     def socket_origin(self) -> str:
         """Scheme, host and port to which pages connect."""
@@ -72,7 +70,7 @@ def create_app(catalog: Catalog, live: Live, settings: Settings) -> ASGIApp:
             Route("/about", site.about),
             Route("/negotiate", site.negotiate),
             Route("/api/v1/suggest", site.suggest),
-            Mount("/eventhandler", live.handler.asgi()),
+            Route("/eventhandler", live.handler.asgi()),
             Route("/{path:path}", site.page),
         ],
         middleware=[

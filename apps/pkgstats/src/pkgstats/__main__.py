@@ -1,0 +1,95 @@
+"""`pkgstats demo` and `pkgstats serve`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+
+from hubbub import HubbubError
+from pkgstats.live.negotiate import HUB
+from pkgstats.settings import InvalidSetting, Settings
+from pkgstats.site import PortInUse, running_site
+
+EXAMPLE = "@azure/web-pubsub-client"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        settings = Settings() if args.demo else Settings.from_environ()
+        asyncio.run(_run(args, settings))
+    except (PortInUse, InvalidSetting, HubbubError) as error:
+        print(f"pkgstats: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pkgstats", description="npm package pages that change by themselves."
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    demo = commands.add_parser(
+        "demo",
+        help="recorded packages in a simulated world, offline, nothing kept",
+        description="Recorded packages in a simulated world: offline, with a temporary database.",
+    )
+    demo.set_defaults(demo=True)
+    serve = commands.add_parser(
+        "serve",
+        help="the registry of your npm configuration",
+        description="The registry of your npm configuration; PKGSTATS_* variables say otherwise.",
+    )
+    serve.set_defaults(demo=False)
+    for command in (demo, serve):
+        command.add_argument("--port", type=_port, default=8000, help="of the pages; 0: any free")
+        command.add_argument(
+            "--hubbub-port", type=_port, default=8080, help="of the own hubbub; 0: any free"
+        )
+        command.add_argument(
+            "--origin",
+            action="append",
+            default=[],
+            metavar="URL",
+            help="a further address under which browsers see the pages, for example of a proxy",
+        )
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return int(text)
+
+
+async def _run(args: argparse.Namespace, settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with running_site(
+        settings,
+        demo=args.demo,
+        port=args.port,
+        hubbub_port=args.hubbub_port,
+        origins=args.origin,
+    ) as site:
+        if args.demo:
+            print("simulated data: recorded packages, invented changes, nothing is kept")
+        print(f"hubbub  {site.hubbub_url} (hub {HUB})")
+        if site.service is None:
+            print(f"        must send the hub's events to {site.url}/eventhandler")
+        print(f"page    {site.url}/pkg:{EXAMPLE}")
+        print(f"ready {site.url}", flush=True)
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""The running site: catalog, web server, hubbub and the tasks between them, put together here."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from hubbub.appserver import ServiceClient
+from hubbub.service import (
+    EventHandlerSettings,
+    HubSettings,
+    Service,
+    local_access_key,
+)
+from hubbub.service import (
+    Settings as ServiceSettings,
+)
+from pkgstats.catalog import Catalog, open_catalog
+from pkgstats.live.groups import Watchers
+from pkgstats.live.negotiate import HUB
+from pkgstats.live.publisher import publish_changes, publish_watchers
+from pkgstats.live.upstream import make_handler
+from pkgstats.settings import InvalidSetting, Settings
+from pkgstats.web.app import Live, create_app
+
+LOOPBACK = "127.0.0.1"
+_SHUTDOWN_S = 3
+"""How long running answers may take once the site is told to stop."""
+
+
+class PortInUse(Exception):
+    """A port is taken; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A site that answers."""
+
+    url: str
+    hubbub_url: str
+    client: ServiceClient
+    catalog: Catalog
+    service: Service | None
+    """The site's own hubbub; None: one that was there before."""
+
+
+@asynccontextmanager
+async def running_site(
+    settings: Settings,
+    *,
+    demo: bool,
+    port: int,
+    hubbub_port: int,
+    origins: Sequence[str] = (),
+) -> AsyncIterator[Site]:
+    """A site on loopback. Port 0: any free one. `origins`: further addresses of its pages.
+
+    Raises PortInUse, InvalidSetting, HubbubError.
+    """
+    web_socket = _bind(port)
+    web_port = web_socket.getsockname()[1]
+    own_origins = {f"http://{host}:{web_port}" for host in (LOOPBACK, "localhost")}
+    with web_socket:
+        async with (
+            open_catalog(settings, demo=demo) as catalog,
+            _hubbub(settings, web_port, hubbub_port) as (connection_string, service),
+            ServiceClient.from_connection_string(connection_string, HUB) as client,
+        ):
+            watchers = Watchers(
+                lambda name, count: publish_watchers(client, name, count), catalog.watching
+            )
+            handler = make_handler(
+                catalog,
+                watchers,
+                access_keys=[access_key(connection_string)],
+                origins=own_origins | set(origins),
+            )
+            app = create_app(catalog, Live(client, handler), settings)
+            async with _tasks(app, web_socket, watchers, catalog, client, service):
+                yield Site(
+                    url=f"http://{LOOPBACK}:{web_port}",
+                    hubbub_url=client.endpoint,
+                    client=client,
+                    catalog=catalog,
+                    service=service,
+                )
+            await handler.aclose()
+
+
+def access_key(connection_string: str) -> str:
+    """The key in a connection string: hubbub signs its events with it."""
+    for field in connection_string.split(";"):
+        name, _, value = field.strip().partition("=")
+        if name.lower() == "accesskey" and value:
+            return value
+    raise InvalidSetting("PKGSTATS_HUBBUB holds no AccessKey")
+
+
+@asynccontextmanager
+async def _hubbub(
+    settings: Settings, web_port: int, hubbub_port: int
+) -> AsyncIterator[tuple[str, Service | None]]:
+    """The hubbub of the settings, or an own one that sends its events to our port."""
+    if settings.hubbub:
+        yield settings.hubbub, None
+        return
+    hub = HubSettings(
+        event_handlers=(
+            EventHandlerSettings(
+                url_template=f"http://{LOOPBACK}:{web_port}/eventhandler",
+                user_event_pattern="*",
+                system_events=("connect", "disconnected"),
+            ),
+        )
+    )
+    service = Service(
+        ServiceSettings(
+            host=LOOPBACK, port=hubbub_port, access_key=local_access_key(), hubs={HUB: hub}
+        )
+    )
+    try:
+        await service.start()
+    except OSError as error:
+        raise _port_in_use(error, hubbub_port, "--hubbub-port") from error
+    try:
+        yield service.connection_string, service
+    finally:
+        await service.stop()
+
+
+@asynccontextmanager
+async def _tasks(
+    app: ASGIApp,
+    web_socket: socket.socket,
+    watchers: Watchers,
+    catalog: Catalog,
+    client: ServiceClient,
+    service: Service | None,
+) -> AsyncIterator[None]:
+    """The site's tasks; one that fails ends the site with its error."""
+    server = _Server(
+        uvicorn.Config(
+            app, log_config=None, access_log=False, timeout_graceful_shutdown=_SHUTDOWN_S
+        )
+    )
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(server.serve([web_socket]), name="web")
+        others = [
+            group.create_task(publish_changes(catalog, client), name="publisher"),
+            group.create_task(watchers.run(), name="watchers"),
+        ]
+        try:
+            yield
+        finally:
+            if service is not None:
+                await service.drain()
+            server.should_exit = True
+            for task in others:
+                task.cancel()
+            await asyncio.wait([serving])
+
+
+class _Server(uvicorn.Server):
+    """A web server that leaves signals to the program."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _bind(port: int) -> socket.socket:
+    try:
+        return socket.create_server((LOOPBACK, port))
+    except OSError as error:
+        raise _port_in_use(error, port, "--port") from error
+
+
+def _port_in_use(error: OSError, port: int, option: str) -> Exception:
+    """The same error in words, when it is about a port that is taken."""
+    if error.errno != errno.EADDRINUSE:
+        return error
+    return PortInUse(f"port {port} is in use; choose another one with {option} (0: any free one)")
