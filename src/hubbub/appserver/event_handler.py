@@ -133,8 +133,7 @@ class EventHandler:
         Of a repeated header the first counts. Failures of callbacks are logged and answered with
         500; this method raises nothing but `CancelledError`.
         """
-        pairs = headers.items() if isinstance(headers, Mapping) else headers
-        fields = wire.first_values(pairs)
+        fields = wire.first_values(headers)
         try:
             if method == "OPTIONS":
                 return self._validate(fields)
@@ -184,7 +183,8 @@ class EventHandler:
                 return await self._notify(
                     self._on_disconnected, DisconnectedRequest(context, reason)
                 )
-        raise Refused(404, "this event is not known here")
+            case _:
+                raise Refused(404, "this event is not known here")
 
     def _check_event(self, fields: Mapping[str, str]) -> str:
         """The event's type, when the request is an event for this hub from an allowed service."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import json
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,8 +12,10 @@ from urllib.parse import quote, urlsplit
 import httpx2
 import msgspec
 
+from hubbub.appserver import payload
 from hubbub.protocol import connection_string, names, tokens
 from hubbub.protocol.errors import RequestError
+from hubbub.protocol.messages import DataType
 
 API_VERSION: Final = "2024-12-01"
 
@@ -33,9 +34,12 @@ connection that is just being closed."""
 _MAX_ERROR_BODY_BYTES: Final = 65_536
 _RETRYABLE_STATUS: Final = frozenset({408, 429, 500, 502, 503, 504})
 
-_JSON: Final = "application/json"
-_TEXT: Final = "text/plain"
-_BINARY: Final = "application/octet-stream"
+_CONTENT_TYPES: Final = {
+    DataType.JSON: "application/json",
+    DataType.TEXT: "text/plain",
+    DataType.BINARY: "application/octet-stream",
+}
+_DATA_TYPES: Final = {media_type: data_type for data_type, media_type in _CONTENT_TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,10 +270,8 @@ class ServiceClient:
             async with self._http.stream(
                 method, f"{url}?{params}", headers=headers, content=body
             ) as response:
-                if response.status_code == expected:
-                    return
-                error = await _error_of(response, call)
-                pause_s = _retry_after_s(response)
+                # Read also where nothing is expected: a connection is used again only then.
+                content = await _read(response)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as cause:
             error = RequestError(
                 f"cannot reach {self.endpoint}: {cause or type(cause).__name__}",
@@ -283,6 +285,10 @@ class ServiceClient:
                 status=None,
                 retryable=True,
             ) from cause
+        if response.status_code == expected:
+            return
+        error = _error_of(response, content, call)
+        pause_s = _retry_after_s(response)
         if error.status == 503 and pause_s is not None:
             raise _NothingDone(error, pause_s)
         raise error
@@ -297,24 +303,30 @@ class _NothingDone(Exception):
         self.pause_s = pause_s
 
 
-async def _error_of(response: httpx2.Response, call: str) -> RequestError:
-    """What the service says about a refused call."""
-    status = response.status_code
+class _ErrorBody(msgspec.Struct):
+    code: str | None = None
+    message: str | None = None
+
+
+async def _read(response: httpx2.Response) -> bytes:
+    """The body, or nothing when it is larger than any that has a meaning here."""
     body = b""
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > _MAX_ERROR_BODY_BYTES:
-            body = b""
-            break
-    code = response.headers.get("x-ms-error-code", "")
-    text = ""
+            return b""
+    return body
+
+
+def _error_of(response: httpx2.Response, body: bytes, call: str) -> RequestError:
+    """What the service says about a refused call."""
+    status = response.status_code
     try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        content = None
-    if isinstance(content, dict):
-        code = code or str(content.get("code") or "")
-        text = str(content.get("message") or "")
+        content = msgspec.json.decode(body, type=_ErrorBody)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        content = _ErrorBody()
+    code = response.headers.get("x-ms-error-code") or content.code or ""
+    text = content.message or ""
     if status == 401:
         text = text or "the access key or the address is not the service's own, or a clock is wrong"
     reason = ": ".join(part for part in (code, text) if part)
@@ -333,24 +345,16 @@ def _retry_after_s(response: httpx2.Response) -> float | None:
 def _encode(message: object, content_type: str | None) -> tuple[str, bytes]:
     """Content type and body of a message."""
     if content_type is None:
-        if isinstance(message, str):
-            content_type = _TEXT
-        else:
-            content_type = _BINARY if isinstance(message, bytes | bytearray | memoryview) else _JSON
+        data_type = payload.data_type_of(message)
+        return _CONTENT_TYPES[data_type], payload.encode(message, data_type)
     media_type, _, parameters = content_type.lower().partition(";")
-    media_type = media_type.strip()
-    if media_type not in (_JSON, _TEXT, _BINARY):
-        raise ValueError(f"content_type must be {_JSON}, {_TEXT} or {_BINARY}, not {content_type}")
-    if isinstance(message, bytes | bytearray | memoryview):
-        return content_type, bytes(message)
-    if parameters.strip() not in ("", "charset=utf-8"):
-        raise ValueError(f"a message that is not bytes is sent as UTF-8, not as {content_type}")
-    if media_type == _JSON:
-        return content_type, msgspec.json.encode(message)
-    if media_type == _TEXT and isinstance(message, str):
-        return content_type, message.encode()
-    wanted = "str or bytes" if media_type == _TEXT else "bytes"
-    raise TypeError(f"{media_type} wants {wanted}, not {type(message).__name__}")
+    data_type = _DATA_TYPES.get(media_type.strip())
+    if data_type is None:
+        known = ", ".join(_DATA_TYPES)
+        raise ValueError(f"content_type must be one of {known}, not {content_type!r}")
+    if payload.bytes_of(message) is None and parameters.strip() not in ("", "charset=utf-8"):
+        raise ValueError(f"only bytes can be sent as {content_type!r}; a str goes as UTF-8")
+    return content_type, payload.encode(message, data_type)
 
 
 def _texts(what: str, items: Iterable[str]) -> list[str]:

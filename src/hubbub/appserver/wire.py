@@ -3,10 +3,11 @@
 import base64
 import binascii
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
+from hubbub.appserver import payload
 from hubbub.appserver.events import (
     ConnectRequest,
     ConnectResponse,
@@ -35,8 +36,10 @@ _CHARSETS: Final = ("utf-8", "utf8", "us-ascii")
 Headers = list[tuple[str, str]]
 
 
-def first_values(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+def first_values(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict[str, str]:
     """Headers by lower-case name; of a repeated one the first."""
+    if isinstance(headers, Mapping):
+        headers = cast("Mapping[str, str]", headers).items()
     fields: dict[str, str] = {}
     for name, value in headers:
         fields.setdefault(name.lower(), value)
@@ -76,10 +79,9 @@ def _utf8(value: str) -> str:
 def _read_states(value: str) -> dict[str, Any]:
     """The stored states; anything but base64 of a JSON object was stored by somebody else: {}."""
     try:
-        states = msgspec.json.decode(base64.b64decode(value, validate=True))
-    except (binascii.Error, ValueError, msgspec.DecodeError, RecursionError):
+        return _states.decode(base64.b64decode(value, validate=True))
+    except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError):
         return {}
-    return states if isinstance(states, dict) else {}
 
 
 class _ConnectBody(msgspec.Struct):
@@ -95,7 +97,8 @@ class _DisconnectedBody(msgspec.Struct):
 
 _connect_body = msgspec.json.Decoder(_ConnectBody)
 _disconnected_body = msgspec.json.Decoder(_DisconnectedBody)
-_any_json = msgspec.json.Decoder()
+_states = msgspec.json.Decoder(dict[str, Any])
+_any_json = msgspec.json.Decoder(Any)
 
 
 def read_connect(context: EventContext, body: bytes) -> ConnectRequest:
@@ -169,7 +172,7 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
 # --- answers ---------------------------------------------------------------------------------
 
 
-def write_connect(response: ConnectResponse | None) -> tuple[Headers, bytes]:
+def write_connect(response: object) -> tuple[Headers, bytes]:
     """Headers and body; an empty body lets the client in as its token says."""
     if response is None:
         return [], b""
@@ -196,27 +199,11 @@ def write_user_event(response: UserEventResponse) -> tuple[Headers, bytes]:
     if data_type is None:
         if data is None:
             return headers, b""
-        data_type = _type_of(data)
-    body = _body(data, data_type)
+        data_type = payload.data_type_of(data)
+    body = payload.encode(data, data_type)
     if body:
         headers.append(("Content-Type", _CONTENT_TYPES[data_type]))
     return headers, body
-
-
-def _type_of(data: object) -> DataType:
-    if isinstance(data, str):
-        return DataType.TEXT
-    return DataType.BINARY if isinstance(data, bytes | bytearray | memoryview) else DataType.JSON
-
-
-def _body(data: object, data_type: DataType) -> bytes:
-    if isinstance(data, bytes | bytearray | memoryview):
-        return bytes(data)
-    if data_type is DataType.JSON:
-        return msgspec.json.encode(data)
-    if data_type is DataType.TEXT and isinstance(data, str):
-        return data.encode()
-    raise TypeError(f"an answer of type {data_type.value} cannot be {type(data).__name__}")
 
 
 def _state_headers(states: Mapping[str, Any] | None) -> Headers:

@@ -35,9 +35,9 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         help="send one message to clients",
-        description="Send one message to all clients of a hub, or to those of a group, of a user,"
-        " or to one connection. Done means that the service has accepted it, also when nobody is"
-        " there to get it.",
+        description="Send one message to all clients of a hub, or to those of a group, of a user,\n"
+        "or to one connection. Done means that the service has accepted it, also when nobody\n"
+        "is there to get it.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("--hub", required=True, help="hub to send into, for example chat")

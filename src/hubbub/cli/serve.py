@@ -34,11 +34,8 @@ _FLAGS = {row.path: row for row in SETTINGS if row.flag}
 
 
 class RunningService(Protocol):
-    """What this command needs of `hubbub.service.Service`."""
+    """What is needed of a started `hubbub.service.Service`."""
 
-    @property
-    def url(self) -> str: ...
-    async def start(self) -> None: ...
     async def drain(self) -> None: ...
     async def stop(self) -> None: ...
 
@@ -97,18 +94,18 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(args: argparse.Namespace, settings: Settings) -> int:
-    from hubbub.service import Service
+    from hubbub.service import Service, freeze_garbage
 
-    def announce(url: str) -> None:
-        command.say(args, f"hubbub is ready at {url}", {"ready": True, "url": url})
-
-    service = Service(settings)
     signals = StopSignals()
     signals.listen(asyncio.get_running_loop())
+    service = Service(settings)
     try:
-        return await run_service(service, signals, announce)
+        await service.start()
     except OSError as error:
         raise command.CommandFailed(listen_failure(settings, error)) from error
+    freeze_garbage()
+    command.say(args, f"hubbub is ready at {service.url}", {"ready": True, "url": service.url})
+    return await run_until_stopped(service, signals)
 
 
 class StopSignals:
@@ -134,13 +131,9 @@ class StopSignals:
                 self._loop.remove_signal_handler(number)
 
 
-async def run_service(
-    service: RunningService, signals: StopSignals, announce: Callable[[str], None]
-) -> int:
-    """Start, wait for a signal, drain, stop. 0, or 1 when the drain was cut short."""
-    await service.start()
+async def run_until_stopped(service: RunningService, signals: StopSignals) -> int:
+    """Wait for a signal, drain, stop. 0, or 1 when the drain was cut short."""
     try:
-        announce(service.url)
         await signals.asked.wait()
         return command.DONE if await _drain(service, signals) else command.FAILED
     finally:

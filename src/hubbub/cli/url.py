@@ -19,8 +19,8 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
         parents=[common],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         help="print an address with which a client can connect",
-        description="Print one Client Access URL and nothing else. It holds a token: whoever has"
-        " the address can connect until it expires. No request is made.",
+        description="Print one Client Access URL and nothing else. It holds a token: whoever has the\n"
+        "address can connect until it expires. No request is made.",
         epilog=_EXAMPLES,
     )
     parser.add_argument("--hub", required=True, help="hub to connect to, for example chat")
