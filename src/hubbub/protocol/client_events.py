@@ -1,0 +1,488 @@
+"""What goes into a `ClientSession` and what comes out of it: inputs, actions, events, options.
+
+All times are seconds of one clock that the driver passes in; it never runs backwards and goes on
+while the machine sleeps, where the platform has such a clock.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hubbub.protocol import limits
+from hubbub.protocol.messages import (
+    DataMessage,
+    ErrorDetail,
+    Invoke,
+    InvokeResponse,
+    JoinGroup,
+    LeaveGroup,
+    Request,
+    Response,
+    SendEvent,
+    SendToGroup,
+)
+
+
+class State(StrEnum):
+    STOPPED = "stopped"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    RECOVERING = "recovering"
+    RECONNECTING = "reconnecting"
+    STOPPING = "stopping"
+
+
+class Timer(StrEnum):
+    """What the session may wait for. A timer that ran out is an input like any other."""
+
+    PAUSE = "the pause before the next try"
+    TRY = "the limit of one step of a try"
+    START = "the limit of the whole start"
+    WINDOW = "the recovery window"
+    SEQUENCE_ACK = "the next sequence ack"
+    KEEP_ALIVE = "the next ping or the verdict on the last one"
+    REJOIN = "the limit of the rejoin phase"
+    OPERATION = "the next deadline or retry of an operation"
+    CLOSE = "the limit of the closing handshake"
+
+
+class Outcome(StrEnum):
+    """What a failed operation may have done."""
+
+    NOT_SENT = "not-sent"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+class Cause(StrEnum):
+    """Why an operation failed."""
+
+    REJECTED = "rejected"
+    TIMED_OUT = "timed-out"
+    CONNECTION_LOST = "connection-lost"
+    CANCELLED = "cancelled"
+    STOPPED = "stopped"
+    ID_IN_USE = "id-in-use"
+    TOO_MANY = "too-many"
+
+
+# --- options ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RetryOptions:
+    """`max_retries` None: for ever. `jitter`: 0 to 1, the share of a pause left to chance."""
+
+    max_retries: int | None
+    delay_s: float
+    max_delay_s: float
+    is_exponential: bool
+    jitter: float
+
+    def allows(self, retry: int) -> bool:
+        return self.max_retries is None or retry <= self.max_retries
+
+    def pause_s(self, retry: int, u: float) -> float:
+        """Before retry 1, 2, …; `u` is drawn evenly from 0 to 1."""
+        if not self.is_exponential:
+            return self.delay_s * (1 + self.jitter * (2 * u - 1))
+        growth = min(retry - 1, 63)
+        return min(self.max_delay_s, self.delay_s * 2.0**growth) * (1 - self.jitter * u)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """Defaults are those of the client library."""
+
+    is_reliable: bool = True
+    auto_reconnect: bool = True
+    auto_rejoin_groups: bool = True
+    has_static_url: bool = False
+    """The credential cannot give another address, so a 401 is final."""
+    retry_first_connect: bool = False
+    resend_after_reconnect: bool = False
+    """Send again, on a new connection, what may have been executed on the lost one."""
+    message_retry: RetryOptions = RetryOptions(3, 1, 30, False, 0.2)
+    reconnect_retry: RetryOptions = RetryOptions(None, 1, 30, True, 1)
+    recovery_window_s: float = limits.RECOVERY_WINDOW_S
+    recovery_pause_s: float = 1
+    recovery_jitter: float = 0.5
+    recovery_try_s: float = 5
+    keep_alive_interval_s: float | None = 15
+    keep_alive_timeout_s: float | None = 30
+    probe_s: float = 5
+    """Limit of a ping that is sent because our own clock stood still."""
+    sequence_ack_s: float = 1
+    sequence_ack_messages: int = 200
+    sequence_ack_bytes: int = 2 * 1_048_576
+    credential_s: float = 10
+    open_s: float = 10
+    connected_s: float = 10
+    start_s: float | None = 30
+    close_s: float = 5
+    rejoin_s: float = 10
+    rejoins_in_flight: int = 50
+    held_messages: int = limits.OUTBOUND_QUEUE_MESSAGES
+    """Messages kept back until the rejoin phase ends; one more ends it early."""
+    max_auth_failures: int = 5
+    stable_after_s: float = 10
+    retryable_errors: frozenset[str] = frozenset(
+        {"InternalServerError", "TransientError", "ServiceUnavailable"}
+    )
+    max_in_flight: int = limits.ACK_ID_MEMORY
+    """Requests without an ack. More than the service remembers could be executed twice."""
+    max_operations: int = 10_000
+
+
+# --- inputs -----------------------------------------------------------------------------------
+
+OperationKey = Hashable
+"""Chosen by the driver, unique among its pending operations."""
+
+OperationRequest = JoinGroup | LeaveGroup | SendToGroup | SendEvent | Invoke
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class CancelStart:
+    """Whoever waited for the start has given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class UrlObtained:
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class UrlFailed:
+    link: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class SocketOpened:
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class SocketFailed:
+    """It did not open. `status`: of the HTTP answer, if there was one."""
+
+    link: int
+    error: str
+    status: int | None = None
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SocketLost:
+    """An open socket ended, by either side or by a failed write.
+
+    `close_code`: of the peer's close frame, None without one. `is_too_large`: we ended it,
+    because of a frame above our own limit.
+    """
+
+    link: int
+    close_code: int | None = None
+    error: str = ""
+    is_too_large: bool = False
+
+    @property
+    def text(self) -> str:
+        if self.error:
+            return self.error
+        return "connection lost" if self.close_code is None else f"closed with {self.close_code}"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """`message` None: a frame of a kind we do not know; it is proof of life all the same."""
+
+    link: int
+    message: Response | None
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """A frame that is no message; it is proof of life, and perhaps a message was in it."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimerDue:
+    """The time of the last `ArmTimer` has come. What the socket holds is read before this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Ask for an operation. `request` without ack id; `deadline` is a time of the clock.
+
+    `is_acked` False: fire and forget. `ack_id`: of an earlier failed call, to be used again.
+    An `Invoke` with an empty invocation id is given one.
+    """
+
+    key: OperationKey
+    request: OperationRequest
+    deadline: float | None = None
+    is_acked: bool = True
+    ack_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The caller has given up; nothing more is said about this operation."""
+
+    key: OperationKey
+
+
+LinkInput = (
+    UrlObtained | UrlFailed | SocketOpened | SocketFailed | SocketLost | Received | Undecodable
+)
+Input = Start | CancelStart | Stop | LinkInput | TimerDue | Submit | Cancel
+
+
+# --- actions ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    connection_id: str
+    token: str
+
+    def __repr__(self) -> str:
+        return f"Recovery({self.connection_id!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class GetUrl:
+    """Ask the credential. `attempt` counts from 1 since the start or the loss."""
+
+    link: int
+    attempt: int
+    is_reconnect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonUrl:
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSocket:
+    """`recovery` None: with the URL just obtained. Otherwise with the last one plus the two
+    recovery parameters, and without its access token where `without_access_token` is set."""
+
+    link: int
+    recovery: Recovery | None = None
+    without_access_token: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSocket:
+    """Write the close frame, then read on until the peer closes."""
+
+    link: int
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class AbortSocket:
+    """End it at once, open or half open; no later input carries this number."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Write errors of an open socket are `SocketLost`."""
+
+    link: int
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    message: DataMessage
+
+
+@dataclass(frozen=True, slots=True)
+class OperationDone:
+    key: OperationKey
+    ack_id: int | None = None
+    is_duplicated: bool = False
+    response: InvokeResponse | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OperationFailed:
+    """`is_retryable`: the same call with the same ack id cannot be executed twice."""
+
+    key: OperationKey
+    cause: Cause
+    outcome: Outcome
+    ack_id: int | None = None
+    error: ErrorDetail | None = None
+    attempts: int = 0
+    is_retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class StartFailed:
+    """`phase`: credential, open, connected or start (the total limit)."""
+
+    phase: str
+    error: str
+    status: int | None = None
+    close_code: int | None = None
+    is_timeout: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StartRefused:
+    """`start()` in a state that is not STOPPED; the running client is untouched."""
+
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    state: State
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    event: "Event"
+
+
+@dataclass(frozen=True, slots=True)
+class ArmTimer:
+    """Replaces the last one; None: nothing to wait for."""
+
+    at: float | None
+
+
+Action = (
+    GetUrl
+    | AbandonUrl
+    | OpenSocket
+    | CloseSocket
+    | AbortSocket
+    | Write
+    | Deliver
+    | OperationDone
+    | OperationFailed
+    | Started
+    | StartFailed
+    | StartRefused
+    | StateChanged
+    | Emit
+    | ArmTimer
+)
+
+
+# --- events for the application ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectedEvent:
+    """A new connection is usable; `failed` names the groups that could not be rejoined."""
+
+    connection_id: str
+    user_id: str | None
+    is_reconnect: bool
+    rejoined: frozenset[str]
+    failed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class DisconnectedEvent:
+    """A connection is lost for good. `message`: what the service said before it closed."""
+
+    connection_id: str
+    message: str | None
+    close_code: int | None
+    cause: str
+    will_reconnect: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveringEvent:
+    connection_id: str
+    close_code: int | None
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredEvent:
+    """The connection goes on; nothing was lost. `resent`: operations written once more."""
+
+    connection_id: str
+    down_for_s: float
+    resent: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectingEvent:
+    """Try `attempt` comes in `pause_s`; `error`: why the one before it failed."""
+
+    attempt: int
+    pause_s: float
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class RejoinGroupFailedEvent:
+    group: str
+    error: ErrorDetail | None
+    """None: not answered in time; it is still being tried."""
+    will_retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GapEvent:
+    """Messages may be missing here. `cause`: reconnect or unparsable."""
+
+    cause: str
+    previous_connection_id: str | None
+    connection_id: str | None
+    last_sequence_id: int
+    down_for_s: float
+    groups: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedEvent:
+    """The last event until the next start. `reason`: requested, reconnect-disabled,
+    retries-exhausted or auth-failed."""
+
+    reason: str
+    error: str
+
+
+Event = (
+    ConnectedEvent
+    | DisconnectedEvent
+    | RecoveringEvent
+    | RecoveredEvent
+    | ReconnectingEvent
+    | RejoinGroupFailedEvent
+    | GapEvent
+    | StoppedEvent
+)

@@ -1,0 +1,590 @@
+"""What a client does next: connect, stay alive, recover, reconnect, stop. No I/O.
+
+A driver feeds inputs with the time (`handle`) and carries out the actions that come back, in
+order. The state machine is a table, `client_table.TABLE`; this file holds what its rows do. What
+the application asked for is in `client_operations`, the groups in `client_groups`, the sequence
+ids in `client_inbound`, the socket of the moment in `client_link`.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from hubbub.protocol.client_events import (
+    Action,
+    ArmTimer,
+    Cancel,
+    CancelStart,
+    Cause,
+    ClientOptions,
+    ConnectedEvent,
+    Deliver,
+    DisconnectedEvent,
+    Emit,
+    Event,
+    GapEvent,
+    Input,
+    LinkInput,
+    Received,
+    ReconnectingEvent,
+    RecoveredEvent,
+    RecoveringEvent,
+    Recovery,
+    RejoinGroupFailedEvent,
+    SocketFailed,
+    SocketLost,
+    SocketOpened,
+    Start,
+    Started,
+    StartFailed,
+    StartRefused,
+    State,
+    StateChanged,
+    Stop,
+    StoppedEvent,
+    Submit,
+    Timer,
+    TimerDue,
+    Undecodable,
+    UrlObtained,
+)
+from hubbub.protocol.client_groups import Groups
+from hubbub.protocol.client_inbound import Inbound
+from hubbub.protocol.client_link import Link, Pauses, Step, is_unauthorized
+from hubbub.protocol.client_operations import Operations
+from hubbub.protocol.client_table import (
+    CONNECTED,
+    CONNECTING,
+    RECONNECTING,
+    RECOVERING,
+    STOPPED,
+    STOPPING,
+    TABLE,
+    Trigger,
+)
+from hubbub.protocol.messages import (
+    Ack,
+    Connected,
+    DataMessage,
+    Disconnected,
+    InvokeResponse,
+    Ping,
+    SequenceAck,
+)
+
+_POLICY_VIOLATION = 1008
+_NORMAL_CLOSURE = 1000
+_STANDSTILL_S = 5
+"""A timer later than this means that the machine slept or the program was blocked."""
+_MAX_TOO_LARGE = 2
+"""The service repeats a message that we could not take: after the second time it never ends."""
+
+
+class ClientSession:
+    """One client for its whole life, over any number of sockets and connections.
+
+    Args:   draw: gives numbers spread evenly over 0 to 1; pauses are spread with it.
+            invocation_prefix: makes generated invocation ids unique.
+    """
+
+    def __init__(
+        self,
+        options: ClientOptions | None = None,
+        *,
+        draw: Callable[[], float],
+        invocation_prefix: str = "",
+    ) -> None:
+        options = options or ClientOptions()
+        self._options = options
+        self._actions: list[Action] = []
+        self.state = STOPPED
+        self.connection_id: str | None = None
+        self.user_id: str | None = None
+        self._token: str | None = None
+        self.groups = Groups()
+        self.operations = Operations(options, self.groups, self._actions, draw, invocation_prefix)
+        self.inbound = Inbound(options)
+        self._link = Link(options, self._actions)
+        self._pauses = Pauses(options, draw)
+        self._now = 0.0
+        self._timers: dict[Timer, float] = {}
+        self._armed_at: float | None = None
+        self._is_starting = False
+        self._is_pinged = False
+        self._slept_s = 0.0
+        self._held: list[DataMessage] = []
+        self._lost_at = 0.0
+        self._loss = SocketLost(0)
+        self._said: str | None = None
+        self._gap: GapEvent | None = None
+        self._too_large = 0
+        self._omits_access_token = False
+
+    def handle(self, received: Input, now: float) -> list[Action]:
+        """Take one input; the actions are to be carried out in their order.
+
+        Not re-entrant: what an action causes is a later input. What an earlier socket still
+        reports is ignored, so that its late end cannot harm the present one.
+        """
+        if isinstance(received, LinkInput) and received.link != self._link.number:
+            return []
+        self._now = now
+        if isinstance(received, TimerDue):
+            self._run_timers()
+        else:
+            self._apply(type(received), received)
+        if self.state is CONNECTED:
+            self.operations.pump(self._link.number)
+        self._arm()
+        actions = self._actions.copy()
+        self._actions.clear()
+        return actions
+
+    def _apply(self, trigger: Trigger, received: Input | Timer) -> None:
+        before = self.state
+        row = TABLE.get((before, trigger))
+        if row is None:
+            raise AssertionError(f"{received!r} cannot happen while {before}")
+        getattr(self, f"_{row.does}")(received)
+        if self.state not in row.to:
+            raise AssertionError(f"{row.does} led from {before} to {self.state}")
+
+    # --- time ---------------------------------------------------------------------------------
+
+    def _run_timers(self) -> None:
+        if self._armed_at is not None and self._now - self._armed_at > _STANDSTILL_S:
+            self._wake_up(self._now - self._armed_at)
+        self._armed_at = None
+        while (first := self._first_timer()) is not None and first[0] <= self._now:
+            timer = first[1]
+            self._timers.pop(timer, None)
+            self._apply(timer, timer)
+
+    def _first_timer(self) -> tuple[float, Timer] | None:
+        due = [(at, timer) for timer, at in self._timers.items()]
+        if self._link.due is not None:
+            due.append((self._link.due, Timer.TRY))
+        if (at := self.operations.due) is not None:
+            due.append((at, Timer.OPERATION))
+        if self.state is CONNECTED and (at := self.inbound.ack_at) is not None:
+            due.append((at, Timer.SEQUENCE_ACK))
+        return min(due, default=None)
+
+    def _arm(self) -> None:
+        """Ask for a call only where it must come earlier than the one already asked for: a timer
+        that moves on with each frame costs nothing."""
+        first = self._first_timer()
+        if first is None:
+            if self._armed_at is not None:
+                self._armed_at = None
+                self._actions.append(ArmTimer(None))
+        elif self._armed_at is None or first[0] < self._armed_at:
+            self._armed_at = first[0]
+            self._actions.append(ArmTimer(first[0]))
+
+    def _wake_up(self, late_s: float) -> None:
+        """Our own clock stood still, so silence proves nothing: ask, and judge the answer."""
+        if self.state is CONNECTED:
+            self._slept_s = late_s
+            self._ping(self._options.probe_s)
+        elif self.state is RECOVERING:
+            last_try_ends = self._now + self._options.recovery_try_s
+            self._timers[Timer.WINDOW] = max(self._timers[Timer.WINDOW], last_try_ends)
+
+    def _keep_alive(self, _: Timer) -> None:
+        """A link is dead when a ping that we sent while running stayed unanswered."""
+        interval_s = self._options.keep_alive_interval_s
+        timeout_s = self._options.keep_alive_timeout_s
+        if self._is_pinged:
+            self._link.drop()
+            self._lose_link(SocketLost(self._link.number, error="keep-alive timed out"))
+        elif interval_s is not None and timeout_s is not None:
+            self._ping(timeout_s - interval_s)
+        else:
+            self._link.write(Ping())
+            self._note_life()
+
+    def _ping(self, limit_s: float) -> None:
+        self._link.write(Ping())
+        self._is_pinged = True
+        self._timers[Timer.KEEP_ALIVE] = self._now + limit_s
+
+    def _note_life(self) -> None:
+        self._is_pinged = False
+        self._slept_s = 0.0
+        if self._options.keep_alive_interval_s is not None:
+            self._timers[Timer.KEEP_ALIVE] = self._now + self._options.keep_alive_interval_s
+        else:
+            self._timers.pop(Timer.KEEP_ALIVE, None)
+
+    # --- start --------------------------------------------------------------------------------
+
+    def _start(self, _: Start) -> None:
+        self._is_starting = True
+        self._gap = None
+        self._pauses.start()
+        self._enter(CONNECTING, "start")
+        if self._options.start_s is not None:
+            self._timers[Timer.START] = self._now + self._options.start_s
+        self._get_url()
+
+    def _refuse_start(self, _: Start) -> None:
+        self._actions.append(StartRefused(self.state))
+
+    def _fail_start(self, why: LinkInput | Timer) -> None:
+        failure = self._link.end(why)
+        pause_s = self._pauses.before_attempt_s(why)
+        is_final = self._pauses.is_auth_final(failure) or not self._pauses.next_attempt()
+        if is_final or not self._options.retry_first_connect:
+            self._abandon_start(failure)
+        else:
+            self._timers[Timer.PAUSE] = self._now + pause_s
+
+    def _time_out_start(self, _: Timer) -> None:
+        self._abandon_start(StartFailed("start", "timed out", is_timeout=True))
+
+    def _cancel_start(self, _: CancelStart) -> None:
+        self._abandon_start(StartFailed("start", "cancelled"))
+
+    def _abandon_start(self, failure: StartFailed) -> None:
+        self._link.drop()
+        self._is_starting = False
+        self.operations.fail_all(Cause.STOPPED)
+        self._enter(STOPPED, failure.error)
+        self._actions.append(failure)
+
+    # --- a try to get a new connection --------------------------------------------------------
+
+    def _get_url(self, _: Timer | None = None) -> None:
+        is_reconnect = self.state is RECONNECTING
+        self._link.get_url(self._now, self._pauses.attempt, is_reconnect=is_reconnect)
+
+    def _open_socket(self, _: UrlObtained) -> None:
+        self._link.open(self._now)
+
+    def _await_connected(self, _: SocketOpened) -> None:
+        self._link.await_connected(self._now)
+
+    def _take_first_frame(self, received: Received) -> None:
+        """Only the `connected` message makes a connection; the service sends it first."""
+        if isinstance(received.message, Connected):
+            self._come_up(received.message)
+        elif isinstance(received.message, Disconnected):
+            self._said = received.message.message
+
+    # --- up -----------------------------------------------------------------------------------
+
+    def _come_up(self, message: Connected) -> None:
+        """A new connection: groups are rejoined first, everything else waits for that."""
+        self._link.come_up()
+        self._pauses.come_up(self._now)
+        self._enter(CONNECTED, "connected")
+        self.connection_id = message.connection_id
+        self._learn(message)
+        self._said = None
+        self._too_large = 0
+        self._omits_access_token = False
+        self.inbound = Inbound(self._options)
+        self._note_life()
+        self._timers[Timer.REJOIN] = self._now + self._options.rejoin_s
+        groups = self.groups.start_rejoin(is_wanted=self._options.auto_rejoin_groups)
+        self.operations.start_rejoin(groups)
+        self._end_rejoin_when_answered()
+
+    def _learn(self, message: Connected) -> None:
+        self.user_id = message.user_id
+        self._token = message.reconnection_token if self._options.is_reliable else None
+
+    def _end_rejoin_when_answered(self) -> None:
+        if self.groups.is_rejoining and self.groups.is_answered:
+            self._end_rejoin()
+
+    def _end_rejoin(self, _: Timer | None = None) -> None:
+        """Tell the application: what failed, that we are connected, what may be missing; then
+        the messages that came meanwhile."""
+        assert self.connection_id is not None
+        late = self.groups.end_rejoin()
+        self.operations.end_rejoin()
+        self._timers.pop(Timer.REJOIN, None)
+        failed = self.groups.failed
+        for group, error in failed.items():
+            self._emit(RejoinGroupFailedEvent(group, error, self.groups.is_wished(group)))
+        for group in sorted(late):
+            self._emit(RejoinGroupFailedEvent(group, None, will_retry=True))
+        self._emit(
+            ConnectedEvent(
+                connection_id=self.connection_id,
+                user_id=self.user_id,
+                is_reconnect=not self._is_starting,
+                rejoined=frozenset(self.groups.joined),
+                failed=late | frozenset(failed),
+            )
+        )
+        self._tell_gap()
+        self._actions.extend(Deliver(message) for message in self._held)
+        self._held = []
+        if self._is_starting:
+            self._is_starting = False
+            self._actions.append(Started())
+
+    def _tell_gap(self) -> None:
+        if self._gap is not None:
+            gap = replace(
+                self._gap,
+                connection_id=self.connection_id,
+                down_for_s=self._now - self._lost_at,
+                groups=frozenset(self.groups.joined),
+            )
+            self._gap = None
+            self._emit(gap)
+
+    # --- frames -------------------------------------------------------------------------------
+
+    def _take_frame(self, received: Received) -> None:
+        self._note_life()
+        self._dispatch(received)
+        ack_at = self.inbound.ack_at
+        if ack_at is not None and ack_at <= self._now:
+            self._write_sequence_ack()
+
+    def _take_last_frame(self, received: Received) -> None:
+        """After our close frame: what was on its way still counts, a connection does not."""
+        if not isinstance(received.message, Connected):
+            self._dispatch(received)
+
+    def _dispatch(self, received: Received) -> None:
+        match received.message:
+            case DataMessage() as message:
+                self._deliver(message, received.size_bytes)
+            case Ack() as ack:
+                self.operations.on_ack(ack, self._now)
+                self._end_rejoin_when_answered()
+            case InvokeResponse() as response:
+                self.operations.on_invoke_response(response)
+            case Connected() as message if message.connection_id == self.connection_id:
+                self._learn(message)
+            case Connected() as message:
+                self._replace_connection(message)
+            case Disconnected() as message:
+                self._said = message.message
+
+    def _deliver(self, message: DataMessage, size_bytes: int) -> None:
+        """Messages that come in the rejoin phase are held back until `connected` is told."""
+        if not self.inbound.accept(message, size_bytes, self._now):
+            return
+        if not self.groups.is_rejoining:
+            self._actions.append(Deliver(message))
+            return
+        self._held.append(message)
+        if len(self._held) > self._options.held_messages:
+            self._end_rejoin()
+
+    def _report_gap(self, _: Undecodable) -> None:
+        self._note_life()
+        here = self.connection_id
+        joined = frozenset(self.groups.joined)
+        self._emit(GapEvent("unparsable", here, here, self.inbound.largest, 0, joined))
+
+    def _write_sequence_ack(self, _: Timer | None = None) -> None:
+        if self.inbound.ack_at is not None:
+            self._link.write(SequenceAck(self.inbound.largest))
+            self.inbound.confirmed()
+
+    # --- loss ---------------------------------------------------------------------------------
+
+    def _end_socket(self, loss: SocketLost) -> None:
+        self._link.drop(is_gone=True)
+        self._lose_link(loss)
+
+    def _lose_link(self, loss: SocketLost) -> None:
+        if self.groups.is_rejoining:
+            self._end_rejoin()
+        self._lost_at = self._now
+        self._loss = loss
+        self._too_large += loss.is_too_large
+        self._pauses.lose_link(self._now)
+        self.operations.park()
+        if self._can_recover(loss):
+            self._start_recovery(loss)
+        else:
+            self._lose_connection(loss.text)
+
+    def _can_recover(self, loss: SocketLost) -> bool:
+        return (
+            self._token is not None
+            and self._options.recovery_window_s > 0
+            and loss.close_code != _POLICY_VIOLATION
+            and self._too_large < _MAX_TOO_LARGE
+        )
+
+    def _lose_connection(self, cause: str) -> None:
+        """The connection id is gone for good: settle what depended on it, then start anew."""
+        is_wanted = self._options.auto_reconnect
+        will_reconnect = is_wanted and self._pauses.next_attempt()
+        self._end_connection(cause, will_reconnect=will_reconnect)
+        if will_reconnect:
+            self._enter(RECONNECTING, cause)
+            self._timers[Timer.PAUSE] = self._now + self._pauses.before_attempt_s()
+        else:
+            self._give_up("retries-exhausted" if is_wanted else "reconnect-disabled", cause)
+
+    def _end_connection(self, cause: str, *, will_reconnect: bool) -> None:
+        assert self.connection_id is not None
+        self.operations.connection_lost()
+        if self.inbound.has_message or self.groups.joined:
+            kind = "unparsable" if self._too_large >= _MAX_TOO_LARGE else "reconnect"
+            last = self.inbound.largest
+            self._gap = GapEvent(kind, self.connection_id, None, last, 0, frozenset())
+        code = self._loss.close_code
+        self._emit(DisconnectedEvent(self.connection_id, self._said, code, cause, will_reconnect))
+        self.connection_id = self._token = self._said = None
+
+    def _replace_connection(self, message: Connected) -> None:
+        """The service answers with another connection: the old one is lost, this one is up."""
+        if self.state is CONNECTED:
+            if self.groups.is_rejoining:
+                self._end_rejoin()
+            self._lost_at = self._now
+            self._loss = SocketLost(self._link.number)
+            self.operations.park()
+        self._end_connection("the service made a new connection", will_reconnect=True)
+        self._come_up(message)
+
+    # --- recovery -----------------------------------------------------------------------------
+
+    def _start_recovery(self, loss: SocketLost) -> None:
+        assert self.connection_id is not None
+        options = self._options
+        self._enter(RECOVERING, loss.text)
+        # The service may have noticed the loss while we slept; one try is worth it all the same.
+        window_s = options.recovery_window_s - self._slept_s
+        window_s = max(window_s, min(options.recovery_try_s, options.recovery_window_s))
+        self._timers[Timer.WINDOW] = self._now + window_s
+        self._emit(RecoveringEvent(self.connection_id, loss.close_code, loss.text))
+        if self._pauses.is_flapping:
+            self._timers[Timer.PAUSE] = self._now + self._pauses.before_recovery_s()
+        else:
+            self._try_recovery()
+
+    def _try_recovery(self, _: Timer | None = None) -> None:
+        assert self.connection_id is not None
+        assert self._token is not None
+        recovery = Recovery(self.connection_id, self._token)
+        omits = self._omits_access_token
+        self._link.open_again(self._now, recovery, without_access_token=omits)
+
+    def _await_proof(self, _: SocketOpened) -> None:
+        self._link.await_proof(self._now)
+
+    def _take_proof(self, received: Received) -> None:
+        message = received.message
+        if isinstance(message, Disconnected):  # the opposite of a proof
+            self._said = message.message
+        elif isinstance(message, Connected) and message.connection_id != self.connection_id:
+            self._replace_connection(message)
+        else:
+            self._recover(received)
+
+    def _recover(self, proof: Received) -> None:
+        assert self.connection_id is not None
+        self._link.come_up()
+        self._pauses.come_up(self._now)
+        self._enter(CONNECTED, "recovered")
+        self._said = None
+        self._omits_access_token = False
+        down_for_s = self._now - self._lost_at
+        self._emit(RecoveredEvent(self.connection_id, down_for_s, self.operations.repeats))
+        self.inbound.confirm_again(self._now)
+        self._take_frame(proof)
+
+    def _fail_recovery(self, why: SocketFailed | SocketLost | Timer) -> None:
+        failure = self._link.end(why)
+        if isinstance(why, SocketLost):
+            self._too_large += why.is_too_large
+            if self._loss.close_code is None:  # the service has not said before why
+                self._loss = why
+        if failure.close_code == _POLICY_VIOLATION or self._too_large >= _MAX_TOO_LARGE:
+            self._lose_connection("recovery refused")
+        elif not is_unauthorized(failure):
+            self._timers[Timer.PAUSE] = self._now + self._pauses.before_recovery_s(why)
+        elif not self._omits_access_token:
+            self._omits_access_token = True
+            self._try_recovery()
+        else:
+            self._lose_connection("recovery refused")
+
+    def _give_up_recovery(self, _: Timer) -> None:
+        self._link.drop()
+        self._lose_connection("recovery window over")
+
+    # --- reconnect ----------------------------------------------------------------------------
+
+    def _fail_reconnect(self, why: LinkInput | Timer) -> None:
+        failure = self._link.end(why)
+        if self._pauses.is_auth_final(failure):
+            self._give_up("auth-failed", failure.error)
+        elif not self._pauses.next_attempt():
+            self._give_up("retries-exhausted", failure.error)
+        else:
+            pause_s = self._pauses.before_attempt_s(why)
+            self._emit(ReconnectingEvent(self._pauses.attempt, pause_s, failure.error))
+            self._timers[Timer.PAUSE] = self._now + pause_s
+
+    def _give_up(self, reason: str, error: str) -> None:
+        self.operations.fail_all(Cause.STOPPED)
+        self._enter(STOPPED, reason)
+        self._emit(StoppedEvent(reason, error))
+
+    # --- stop ---------------------------------------------------------------------------------
+
+    def _stop(self, received: Stop) -> None:
+        """Say goodbye where there is somebody to say it to, so that the service drops the state
+        at once; end anything else."""
+        if self.groups.is_rejoining:
+            self._end_rejoin()
+        if self._link.step is Step.UP:
+            self._write_sequence_ack()
+        self._enter(STOPPING, "stop")
+        if self._link.is_open:
+            self._link.due = None
+            self._timers[Timer.CLOSE] = self._now + self._options.close_s
+            self._link.close(_NORMAL_CLOSURE)
+        else:
+            self._finish_stop(received)
+
+    def _finish_stop(self, why: Stop | SocketLost | Timer) -> None:
+        self._link.drop(is_gone=isinstance(why, SocketLost))
+        self.operations.fail_all(Cause.STOPPED)
+        if self._is_starting:
+            self._is_starting = False
+            self._actions.append(StartFailed("start", "stopped"))
+        if self.connection_id is not None:
+            self._loss = why if isinstance(why, SocketLost) else SocketLost(self._link.number)
+            self._end_connection("stop", will_reconnect=False)
+        self._enter(STOPPED, "stop")
+        self._emit(StoppedEvent("requested", ""))
+
+    # --- operations and small things ----------------------------------------------------------
+
+    def _submit(self, asked: Submit) -> None:
+        self.operations.submit(asked, has_connection=self.connection_id is not None)
+
+    def _refuse(self, asked: Submit) -> None:
+        self.operations.refuse(asked, Cause.STOPPED)
+
+    def _cancel(self, cancel: Cancel) -> None:
+        self.operations.cancel(cancel.key)
+
+    def _expire(self, _: Timer) -> None:
+        self.operations.expire(self._now)
+
+    def _ignore(self, _: Input) -> None:
+        pass
+
+    def _enter(self, state: State, cause: str) -> None:
+        """Timers belong to a state: none of the old one is left."""
+        self._timers.clear()
+        self.state = state
+        self._actions.append(StateChanged(state, cause))
+
+    def _emit(self, event: Event) -> None:
+        self._actions.append(Emit(event))
