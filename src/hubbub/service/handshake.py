@@ -153,10 +153,8 @@ def _check_token(
     try:
         for group in claims.groups:
             names.group_name(group)
-        if claims.user_id is not None:
-            names.user_id(claims.user_id)
     except InvalidName as error:
-        raise Refused(400, f"the token contains an invalid name: {error}") from error
+        raise Refused(400, "The token contains an invalid group name.") from error
     return claims
 
 
