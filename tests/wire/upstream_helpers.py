@@ -64,6 +64,7 @@ class RecordingHandler:
         self._server: asyncio.Server | None = None
         self._news = asyncio.Event()
         self._clients: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -77,9 +78,9 @@ class RecordingHandler:
     ) -> None:
         assert self._server is not None
         self._server.close()
-        for task in list(self._clients):
-            task.cancel()
-        await asyncio.gather(*self._clients, return_exceptions=True)
+        for writer in self._writers:
+            writer.close()
+        await asyncio.gather(*self._clients)
 
     @property
     def url(self) -> str:
@@ -113,6 +114,7 @@ class RecordingHandler:
         task = asyncio.current_task()
         assert task is not None
         self._clients.add(task)
+        self._writers.add(writer)
         try:
             while (request := await _read_request(reader)) is not None:
                 self.requests.append(request)
@@ -123,6 +125,7 @@ class RecordingHandler:
             pass
         finally:
             self._clients.discard(task)
+            self._writers.discard(writer)
             writer.close()
 
     async def _answer(

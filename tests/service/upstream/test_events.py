@@ -479,6 +479,25 @@ async def test_notifications_beyond_the_bound_drop_the_oldest(
     ]
 
 
+async def test_many_drops_that_cause_each_other_do_not_nest(
+    handler: RecordingHandler, make_upstream: MakeUpstream
+) -> None:
+    count = 300
+    handler.answers["connected"] = Gate()
+    upstream = await make_upstream(
+        upstream={"max_queued_notifications": count, "max_running_notifications": 1}
+    )
+    for number in range(count + 1):
+        source = EventSource(hub="chat", connection_id=f"c{number}", origin="service.example")
+        upstream.connected(source)
+        upstream.disconnected(source, None)
+    # Each `connected` that is dropped lets its connection say that it left, which drops another.
+    upstream.connected(EventSource(hub="chat", connection_id="last", origin="service.example"))
+    async with asyncio.timeout(5):
+        while upstream.dropped_notifications < count:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
 async def test_drain_gives_up_after_its_time(
     handler: RecordingHandler,
     make_upstream: MakeUpstream,
