@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
+from hubbub.service.engine.interface import HealthState, NodeInfo
 from hubbub.service.rest.app import create_app
 from hubbub.service.settings import Settings
 
@@ -51,9 +52,19 @@ class FakeHub:
 
 
 @dataclass
+class FakeEngine:
+    health: HealthState = HealthState.UP
+
+    def nodes(self):
+        return {"n1": NodeInfo("n1", "1.2.3")}
+
+
+@dataclass
 class FakeNode:
     settings: Settings = field(default_factory=Settings)
     keys: tuple[str, ...] = (KEY, OTHER_KEY)
+    engine: FakeEngine = field(default_factory=FakeEngine)
+    connection_count: int = 7
     is_draining: bool = False
     sent: list[Sent] = field(default_factory=list)
     fault: Exception | None = None

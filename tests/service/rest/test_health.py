@@ -1,6 +1,7 @@
 import pytest
 
 from hubbub import __version__
+from hubbub.service.engine.interface import HealthState
 
 
 @pytest.mark.parametrize("query", ["api-version=2024-12-01", ""])
@@ -22,9 +23,33 @@ async def test_ra_099_health_when_draining_answers_503(bench, method):
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
 
 
-async def test_ready_needs_a_token_and_tells_the_drain_state(bench):
-    assert (await bench.request("GET", "/_hubbub/ready", token=None)).status == 401
-    assert (await bench.request("GET", "/_hubbub/ready")).json["status"] == "ok"
+@pytest.mark.parametrize("state", [HealthState.DOWN, HealthState.DEAF])
+async def test_health_when_the_engine_is_not_up_answers_503(bench, state):
+    bench.node.engine.health = state
+    answer = await bench.request("GET", "/api/health", token=None)
+    assert (answer.status, answer.code) == (503, "Error.ServiceUnavailable")
+    assert answer.headers["retry-after"] == "1"
+    answer = await bench.request("GET", "/_hubbub/ready")
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert (answer.json["status"], answer.json["engineHealth"]) == (
+        f"engine {state.value}",
+        state.value,
+    )
+
+
+async def test_ready_needs_a_token_and_tells_nodes_and_drain_state(bench):
+    answer = await bench.request("GET", "/_hubbub/ready", token=None)
+    assert (answer.status, answer.body) == (401, b"")
+    answer = await bench.request("GET", "/_hubbub/ready")
+    assert answer.status == 200
+    assert answer.json == {
+        "status": "ok",
+        "version": __version__,
+        "engine": "memory",
+        "engineHealth": "up",
+        "nodes": [{"id": "n1", "version": "1.2.3", "state": "joined"}],
+        "connections": 7,
+    }
     bench.node.is_draining = True
     answer = await bench.request("GET", "/_hubbub/ready")
     assert (answer.status, answer.json["status"]) == (503, "draining")
