@@ -132,15 +132,20 @@ def daily_chart(
 def _words(uid: str, name: str, start: date, values: Sequence[int | None], simulated: bool) -> str:
     days = {start + timedelta(days=i): v for i, v in enumerate(values) if v is not None}
     low, high = min(days, key=lambda d: days[d]), max(days, key=lambda d: days[d])
-    holes = len(values) - len(days)
     period = span_words(start, start + timedelta(days=len(values) - 1))
     return (
         f'<title id="{uid}-t">Downloads of {escape(name)} a day, {period}'
         f"{' (simulated)' if simulated else ''}</title>"
         f'<desc id="{uid}-d">{len(values)} days, {sum(days.values()):,} in all. '
         f"Low {days[low]:,} on {day_words(low)}, high {days[high]:,} on {day_words(high)}. "
-        f"{f'{holes} days without a figure.' if holes else 'No day is missing.'}</desc>"
+        f"{_holes_words(len(values) - len(days))}</desc>"
     )
+
+
+def _holes_words(holes: int) -> str:
+    if not holes:
+        return "No day is missing."
+    return f"{holes} {'day' if holes == 1 else 'days'} without a figure."
 
 
 def _weekends(frame: Frame, start: date, count: int) -> str:

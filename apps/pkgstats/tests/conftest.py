@@ -1,0 +1,246 @@
+"""A small catalog with one package of each kind, and a site around it that tests can push."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pkgstats import site as site_module
+from pkgstats.catalog import Catalog
+from pkgstats.models import (
+    AbilityState,
+    Block,
+    DayCount,
+    Dependency,
+    DistTag,
+    Downloads,
+    Engine,
+    FileRow,
+    Heading,
+    Home,
+    HomeItem,
+    Link,
+    ModuleKind,
+    NotFound,
+    NotFoundReason,
+    Origin,
+    OriginState,
+    OutboxRow,
+    PackageData,
+    PublishedSource,
+    Readme,
+    ResultCard,
+    SearchResult,
+    SourceState,
+    Suggestion,
+    VersionRow,
+    package_group,
+)
+from pkgstats.settings import Settings
+from pkgstats.site import Site, running_site
+from pkgstats.urls import package_path
+
+NOW = datetime(2026, 7, 1, 10, 0, tzinfo=UTC)
+NAME = "@azure/web-pubsub-client"
+COUNTS: tuple[int | None, ...] = (5000, 5000, 5000, 5000, 5000, 1900, 1800) * 4 + (5313, None)
+TOTAL = 28_700 * 4 + 5313
+
+
+def downloads(counts: tuple[int | None, ...] = COUNTS) -> Downloads:
+    days = tuple(DayCount(date(2026, 6, 1) + timedelta(days=i), c) for i, c in enumerate(counts))
+    known = [c for c in counts if c is not None]
+    return Downloads(days, sum(known), len(counts) - len(known), NOW, simulated=True)
+
+
+def package(name: str, version: str, **changes: Any) -> PackageData:
+    readme = Readme(
+        '<h2 id="user-content-top">Top</h2><h3 id="user-content-use">Use</h3>'
+        '<p>See <a href="#user-content-use">use</a>.</p>',
+        (Heading(1, "Top", "user-content-top"), Heading(2, "Use", "user-content-use")),
+    )
+    versions = tuple(
+        VersionRow(v, None, "MIT", 1, None, None, None, ("latest",) if v == "1.0.4" else ())
+        for v in ("1.0.4", "1.0.2")
+    )
+    data = PackageData(
+        name=name,
+        version=version,
+        latest="1.0.4",
+        description="A client for <b>tests</b> & more",
+        published_at=None,
+        published_source=PublishedSource.MIRROR,
+        license="MIT",
+        keywords=("web pubsub",),
+        deprecated=None,
+        homepage=None,
+        repo_url="https://code.example/azure/sdk",
+        repo_dir=None,
+        links=(Link("repository", "https://code.example/azure/sdk"),),
+        engines=(Engine("node", ">=20.0.0"),),
+        module=ModuleKind.BOTH,
+        has_types=True,
+        dist_tags=(DistTag("latest", "1.0.4"),),
+        versions=versions,
+        dependencies=(Dependency("dependencies", "ws", "^8.18.0"),),
+        maintainers=(),
+        install=f"npm install {name}",
+        readme=readme,
+        files=(FileRow("dist/index.js", 3000), FileRow("README.md", 1000)),
+        unpacked_size=4000,
+        packed_size=None,
+        file_count=2,
+        downloads=downloads(),
+        origins=(
+            Origin(Block.REGISTRY, OriginState.KNOWN, NOW),
+            Origin(Block.DOWNLOADS, OriginState.SIMULATED, NOW),
+            Origin(Block.SEARCH, OriginState.NOT_AVAILABLE),
+        ),
+        data_version="1",
+        last_outbox_id=10,
+        simulated=True,
+    )
+    return replace(data, **changes)
+
+
+def card(name: str, version: str | None = "1.0.4") -> ResultCard:
+    return ResultCard(
+        name=name,
+        version=version,
+        description="A client for <b>tests</b> & more",
+        publisher="demo-team",
+        published_at=None,
+        license="MIT",
+        keywords=(),
+        deprecated="",
+        downloads=downloads() if version else None,
+        spark=tuple(range(100, 130)) if version else (),
+        links=(),
+    )
+
+
+class SampleCatalog(Catalog):
+    """Answers from memory; what a test puts into `outbox` goes the way of live messages."""
+
+    simulated = True
+
+    def __init__(self) -> None:
+        self.packages = {
+            NAME: package(NAME, "1.0.4"),
+            "ws": package("ws", "1.0.4"),
+            "react": package("react", "1.0.4"),
+            "left-pad": package(
+                "left-pad",
+                "1.0.4",
+                downloads=None,
+                readme=None,
+                files=(),
+                deprecated="use <b>padStart</b>",
+                origins=(
+                    Origin(Block.REGISTRY, OriginState.STALE, NOW),
+                    Origin(Block.DOWNLOADS, OriginState.NOT_AVAILABLE),
+                ),
+            ),
+        }
+        self.outbox: asyncio.Queue[list[OutboxRow]] = asyncio.Queue()
+        self.sent: list[int] = []
+        self.watched: dict[str, int] = {}
+        self.asked: list[str] = []
+        self._last_id = 10
+
+    async def package(self, name: str, version: str | None = None) -> PackageData | NotFound:
+        if name == "fault":
+            raise RuntimeError("a fault for the test")
+        if name == "down":
+            return NotFound(name, version, NotFoundReason.NO_ANSWER, "The registry is silent.")
+        if name not in self.packages:
+            near = (Suggestion("package", "react", package_path("react")),)
+            return NotFound(name, version, NotFoundReason.NO_PACKAGE, "None of this name.", near)
+        data = self.packages[name]
+        if version in (None, data.version, "latest"):
+            return data
+        if version in {row.version for row in data.versions}:
+            return replace(data, version=version)
+        return NotFound(name, version, NotFoundReason.NO_VERSION, "No such version.")
+
+    async def suggest(self, text: str, limit: int = 8) -> list[Suggestion]:
+        self.asked.append(text)
+        names = [name for name in self.packages if text in name][:limit]
+        return [Suggestion("package", n, package_path(n), "", "1.0.4") for n in names]
+
+    async def search(self, text: str, page: int = 1) -> SearchResult:
+        cards = () if text == "nothing" else (card(NAME), card("ws", None))
+        origin = Origin(Block.SEARCH, OriginState.NOT_AVAILABLE)
+        return SearchResult(text, "", cards, len(cards), page, 2, 4, False, (origin,), True)
+
+    async def home(self) -> Home:
+        items = (HomeItem(card(NAME), "why not"),)
+        return Home(items, items, items, "by downloads", "by date", 4, 10, True)
+
+    async def sources(self) -> list[SourceState]:
+        return [
+            SourceState("packument", AbilityState.ON, "PKGSTATS_REGISTRY", "https://r.example"),
+            SourceState("search", AbilityState.NOT_OFFERED, "PKGSTATS_REGISTRY", None),
+        ]
+
+    async def changes(self) -> AsyncIterator[list[OutboxRow]]:  # type: ignore[override]
+        while True:
+            yield await self.outbox.get()
+
+    async def mark_sent(self, ids: Iterable[int]) -> None:
+        self.sent += ids
+
+    def watching(self, counts: Mapping[str, int]) -> None:
+        self.watched = dict(counts)
+
+    def commit(self, t: str, data: dict[str, Any], name: str = NAME) -> int:
+        """A change is committed: its message waits to be sent, pages show its id from now on."""
+        self._last_id += 1
+        group = package_group(name)
+        row = OutboxRow(self._last_id, "group", group, t, NOW, data, simulated=True)
+        self.packages[name] = replace(self.packages[name], last_outbox_id=row.id)
+        self.outbox.put_nowait([row])
+        return row.id
+
+
+@pytest.fixture(scope="session")
+def sample_catalog() -> type[SampleCatalog]:
+    return SampleCatalog
+
+
+StartSite = Callable[..., AbstractAsyncContextManager[Site]]
+
+
+@pytest.fixture(scope="session")
+def start_site(tmp_path_factory: pytest.TempPathFactory) -> StartSite:
+    """`async with start_site(catalog) as site`: the site around a catalog, on free ports."""
+    state_home = str(tmp_path_factory.mktemp("state"))
+
+    @asynccontextmanager
+    async def start(catalog: Catalog, port: int = 0, hubbub: str = "") -> AsyncIterator[Site]:
+        @asynccontextmanager
+        async def open_catalog(settings: Settings, *, demo: bool) -> AsyncIterator[Catalog]:
+            yield catalog
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(site_module, "open_catalog", open_catalog)
+            patch.setenv("XDG_STATE_HOME", state_home)
+            settings = Settings(hubbub=hubbub)
+            async with running_site(settings, demo=True, port=port, hubbub_port=0) as site:
+                yield site
+
+    return start
+
+
+@pytest.fixture
+def catalog() -> SampleCatalog:
+    return SampleCatalog()
+
+
+@pytest.fixture
+async def site(start_site: StartSite, catalog: SampleCatalog) -> AsyncIterator[Site]:
+    async with start_site(catalog) as site:
+        yield site

@@ -1,0 +1,210 @@
+"""Every page over HTTP, from a real site around the sample catalog."""
+
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+import pytest
+import pytest_asyncio
+
+from pkgstats.site import Site
+
+MODEL = "/pkg:@azure/web-pubsub-client"
+PAGES = ["/", MODEL, MODEL + "/v/1.0.2", "/pkg:left-pad", "/?search=web", "/?search=nothing"]
+OTHERS = ["/sources", "/about", "/pkg:reakt", "/no/such/page", "/pkg:down"]
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def catalog(sample_catalog: Any) -> Any:
+    return sample_catalog()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def site(start_site: Any, catalog: Any) -> AsyncIterator[Site]:
+    async with start_site(catalog) as site:
+        yield site
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def http(site: Site) -> AsyncIterator[httpx2.AsyncClient]:
+    async with httpx2.AsyncClient(base_url=site.url, trust_env=False) as client:
+        yield client
+
+
+async def test_s06_s07_package_page_has_name_as_only_h1_version_and_install_line(http: Any) -> None:
+    html = (await http.get(MODEL)).text
+    assert re.findall(r"<h1.*?</h1>", html) == [
+        '<h1><span class="scope">@azure/</span><span>web-pubsub-client</span></h1>'
+    ]
+    assert "<b>v1.0.4</b>" in html
+    assert '<code id="install">npm install @azure/web-pubsub-client</code>' in html
+    assert "version date not known from this source" in html
+
+
+async def test_s11_downloads_total_with_hole_is_at_least_the_sum(http: Any) -> None:
+    html = (await http.get(MODEL)).text
+    assert '<span class="vh">at least </span>' in html
+    assert '<span id="total">120,113</span>' in html
+    assert "1 day without a figure." in html
+    assert "1 to 30 June 2026" in html
+
+
+async def test_s12_package_without_counts_has_no_downloads_block_but_the_reason(http: Any) -> None:
+    html = (await http.get("/pkg:left-pad")).text
+    assert 'id="downloads"' not in html
+    assert "NaN" not in html
+    assert "downloads: not available from this source" in html
+
+
+async def test_a8_texts_of_others_are_escaped(http: Any) -> None:
+    html = (await http.get("/pkg:left-pad")).text
+    assert "use &lt;b&gt;padStart&lt;/b&gt;" in html
+    assert "A client for &lt;b&gt;tests&lt;/b&gt; &amp; more" in html
+    html = (await http.get("/", params={"search": "<script>x</script>"})).text
+    assert "<script>x" not in html
+    assert "&lt;script&gt;x" in html
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "location"),
+    [
+        ("/pkg:%40azure%2Fweb-pubsub-client", 308, MODEL),
+        ("/package/@azure/web-pubsub-client", 308, MODEL),
+        ("/@azure/web-pubsub-client", 308, MODEL),
+        ("/?search=pkg:react", 303, "/pkg:react"),
+        ("/?search=@azure/web-pubsub-client@1.0.2", 303, MODEL + "/v/1.0.2"),
+    ],
+)
+async def test_s04_other_spellings_lead_to_the_canonical_address(
+    http: Any, asked: str, status: int, location: str
+) -> None:
+    answer = await http.get(asked)
+    assert (answer.status_code, answer.headers["location"]) == (status, location)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        ("/pkg:reakt", 404, "No package found for: <code>reakt</code>"),
+        ("/pkg:react/v/9.9.9", 404, "No version found for: <code>react@9.9.9</code>"),
+        ("/pkg:down", 503, "The registry is silent."),
+        ("/no/such/page", 404, "There is no page at <code>/no/such/page</code>"),
+        ("/compare/a,b", 404, "There is no page at"),
+    ],
+)
+async def test_r15_what_is_not_there_is_said_with_the_right_status(
+    http: Any, path: str, status: int, words: str
+) -> None:
+    answer = await http.get(path)
+    assert answer.status_code == status
+    assert words in answer.text
+
+
+async def test_s05_user_in_the_box_is_searched_for_with_a_note(http: Any) -> None:
+    html = (await http.get("/?search=@azure")).text
+    assert "Users and scopes have no page here yet" in html
+
+
+async def test_fault_of_ours_answers_500_as_a_page_with_headers(
+    http: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = await http.get("/pkg:fault")
+    assert answer.status_code == 500
+    assert "The fault is ours." in answer.text
+    assert "content-security-policy" in answer.headers
+    assert "a fault for the test" in caplog.text
+
+
+async def test_a6_every_page_and_answer_is_labelled_simulated(http: Any) -> None:
+    for path in PAGES + OTHERS:
+        html = (await http.get(path)).text
+        assert "<body data-simulated" in html, path
+        assert "simulated data</span>" in html, path
+    assert (await http.get("/api/v1/suggest?q=web")).json()["simulated"] is True
+
+
+async def test_no_page_has_a_dead_link(http: Any) -> None:
+    seen: set[str] = set()
+    for path in PAGES + OTHERS:
+        html = (await http.get(path)).text
+        ids = set(re.findall(r'id="([^"]+)"', html))
+        for link in re.findall(r'(?:href|src)="([^"]+)"', html):
+            if link.startswith("#"):
+                assert link[1:] in ids, f"{link} on {path}"
+            elif link.startswith("/"):
+                seen.add(link.replace("&amp;", "&"))
+    assert MODEL in seen
+    for link in seen:
+        assert (await http.get(link)).status_code < 400, link
+
+
+async def test_page_asked_again_with_its_etag_answers_304(http: Any, catalog: Any) -> None:
+    first = await http.get(MODEL)
+    headers = {"if-none-match": first.headers["etag"]}
+    assert (await http.get(MODEL, headers=headers)).status_code == 304
+    catalog.packages["@azure/web-pubsub-client"] = replace(
+        catalog.packages["@azure/web-pubsub-client"], last_outbox_id=99
+    )
+    assert (await http.get(MODEL, headers=headers)).status_code == 200
+
+
+async def test_r16_policy_lets_pages_talk_to_this_site_and_its_hubbub_only(
+    http: Any, site: Site
+) -> None:
+    headers = (await http.get("/")).headers
+    policy = headers["content-security-policy"]
+    socket_origin = site.hubbub_url.replace("http", "ws")
+    assert f"connect-src 'self' {socket_origin};" in policy
+    assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+
+
+async def test_static_file_under_its_own_version_is_kept_for_ever(http: Any) -> None:
+    html = (await http.get("/")).text
+    address = re.search(r'src="(/static/page\.js\?v=[0-9a-f]+)"', html)
+    assert address
+    answer = await http.get(address[1])
+    assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert "immutable" in answer.headers["cache-control"]
+    plain = await http.get("/static/page.js")
+    assert plain.headers["cache-control"] == "no-cache"
+    again = await http.get("/static/page.js", headers={"if-none-match": plain.headers["etag"]})
+    assert again.status_code == 304
+    assert (await http.get("/static/no.js")).status_code == 404
+    assert "WebPubSubClient" in (await http.get("/static/hubbub.js")).text
+
+
+@pytest.mark.parametrize(
+    "query", ["", "q=a&limit=0", "q=a&limit=x", "q=a&limit=21", "q=" + "a" * 501]
+)
+async def test_r13_suggest_with_a_bad_question_answers_400(http: Any, query: str) -> None:
+    answer = await http.get(f"/api/v1/suggest?{query}")
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+async def test_r13_suggest_gives_address_and_version_of_each(http: Any) -> None:
+    items = (await http.get("/api/v1/suggest?q=pubsub&limit=3")).json()["items"]
+    assert [(item["text"], item["href"], item["version"]) for item in items] == [
+        ("@azure/web-pubsub-client", MODEL, "1.0.4")
+    ]
+    assert (await http.get("/api/v1/suggest?q=zzz")).json()["items"] == []
+
+
+async def test_r04_results_have_a_real_next_page_link(http: Any) -> None:
+    html = (await http.get("/?search=web")).text
+    assert '<a rel="next" href="/?search=web&amp;page=2">Next page</a>' in html
+    assert "Page 2 of 2" in (await http.get("/?search=web&page=2")).text
+    assert "Page 1 of 2" in (await http.get("/?search=web&page=-3")).text
+
+
+async def test_post_to_a_page_answers_405(http: Any) -> None:
+    assert (await http.post("/about")).status_code == 405
+    assert (await http.get("/healthz")).text == "ok\n"
