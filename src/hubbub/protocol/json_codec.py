@@ -398,6 +398,8 @@ def _metadata_property(metadata: Metadata | None) -> bytes:
 def encode_response(response: Response) -> bytes:
     """The JSON text of a response; a `DataMessage` with a sequence id has it first."""
     match response:
+        case Ack(error=None):
+            return b'{"type":"ack","ackId":%d,"success":true}' % response.ack_id
         case DataMessage():
             tail = data_message_tail(
                 response.payload, response.group, response.from_user_id, response.metadata
@@ -405,8 +407,6 @@ def encode_response(response: Response) -> bytes:
             if response.sequence_id is None:
                 return b"{" + tail
             return b'{"sequenceId":%d,%b' % (response.sequence_id, tail)
-        case Ack(error=None):
-            return b'{"type":"ack","ackId":%d,"success":true}' % response.ack_id
         case Ack():
             return b'{"type":"ack","ackId":%d,"success":false%b}' % (
                 response.ack_id,
