@@ -345,8 +345,7 @@ def _retry_after_s(response: httpx2.Response) -> float | None:
 def _encode(message: object, content_type: str | None) -> tuple[str, bytes]:
     """Content type and body of a message."""
     if content_type is None:
-        data_type = payload.data_type_of(message)
-        return _CONTENT_TYPES[data_type], payload.encode(message, data_type)
+        content_type = _CONTENT_TYPES[payload.data_type_of(message)]
     media_type, _, parameters = content_type.lower().partition(";")
     data_type = _DATA_TYPES.get(media_type.strip())
     if data_type is None:
