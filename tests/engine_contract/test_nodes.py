@@ -22,9 +22,10 @@ async def test_on_node_tells_who_joined_and_who_left(cluster, inbox):
     assert set(a.nodes()) == {"a"}
 
 
-async def test_close_with_grace_lets_a_running_question_end(cluster, inbox):
+async def test_close_with_grace_lets_a_running_question_end(cluster, inbox, other_inbox):
     a, b = await cluster.node("a"), await cluster.node("b")
     a.on_node(inbox.hear)
+    b.on_node(other_inbox.hear)
     started, gate = asyncio.Event(), asyncio.Event()
 
     async def slow(subject, data):
@@ -42,6 +43,7 @@ async def test_close_with_grace_lets_a_running_question_end(cluster, inbox):
     await closing
     await inbox.until(lambda i: len(i.nodes) == 2)
     assert inbox.nodes == [("b", DRAINING), ("b", LEFT)]
+    assert other_inbox.nodes == []  # nobody is told of itself
 
 
 async def test_killed_node_is_told_as_left_when_its_lease_is_over(cluster, inbox):
