@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta, Raw
 
-from hubbub.protocol import limits, names
+from hubbub.protocol import limits
 from hubbub.protocol.errors import InvalidMessage, InvalidName
 from hubbub.protocol.messages import (
     Ack,
@@ -37,6 +37,7 @@ from hubbub.protocol.messages import (
     SequenceAck,
     text_payload,
 )
+from hubbub.protocol.names import event_name, group_name
 
 _ABSENT: Final = Raw()
 _JSON, _TEXT = DataType.JSON, DataType.TEXT  # reading a member of an enum takes 0.1 us
@@ -67,7 +68,7 @@ class _WireJoinGroup(_WireRequest, tag="joinGroup", gc=False):
     ack_id: _Unsigned | None = None
 
     def request(self) -> Request:
-        return JoinGroup(names.group_name(self.group), _ack_id(self.ack_id))
+        return JoinGroup(group_name(self.group), _ack_id(self.ack_id))
 
 
 class _WireLeaveGroup(_WireRequest, tag="leaveGroup", gc=False):
@@ -75,7 +76,7 @@ class _WireLeaveGroup(_WireRequest, tag="leaveGroup", gc=False):
     ack_id: _Unsigned | None = None
 
     def request(self) -> Request:
-        return LeaveGroup(names.group_name(self.group), _ack_id(self.ack_id))
+        return LeaveGroup(group_name(self.group), _ack_id(self.ack_id))
 
 
 class _WireSendToGroup(_WireRequest, tag="sendToGroup", gc=False):
@@ -92,7 +93,7 @@ class _WireSendToGroup(_WireRequest, tag="sendToGroup", gc=False):
         if self.data is _ABSENT and self.stream is not _ABSENT:
             raise InvalidMessage("group streams are not supported")
         return SendToGroup(
-            names.group_name(self.group),
+            group_name(self.group),
             _request_payload(self.data_type, self.data, self.metadata),
             _ack_id(self.ack_id),
             self.no_echo is True,
@@ -110,7 +111,7 @@ class _WireEvent(_WireRequest, tag="event", gc=False):
 
     def request(self) -> Request:
         return SendEvent(
-            names.event_name(self.event),
+            event_name(self.event),
             _request_payload(self.data_type, self.data, self.metadata),
             _ack_id(self.ack_id),
             _checked_metadata(self.metadata) if self.metadata else None,
@@ -146,7 +147,7 @@ class _WireInvoke(_WireRequest, tag="invoke", gc=False):
         payload = None
         if self.data is not _ABSENT:
             payload = _request_payload(self.data_type, self.data, None)
-        return Invoke(self.invocation_id, names.event_name(self.event), payload)
+        return Invoke(self.invocation_id, event_name(self.event), payload)
 
 
 class _WireCancelInvocation(_WireRequest, tag="cancelInvocation", gc=False):
