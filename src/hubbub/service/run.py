@@ -162,6 +162,7 @@ class Service:
         await front.close(0)
         for connection in list(front.http_state.connections):
             connection.transport.abort()
+        await asyncio.sleep(0)  # so that running requests see their client gone and end quietly
         for task in list(front.http_state.tasks):
             task.cancel()
         await node.upstream.close()
