@@ -12,6 +12,9 @@ _SETUP = """async (url) => {
   window.module = module;
   window.events = [];
   window.urls = 0;
+  const now = performance.now.bind(performance);
+  window.skew = 0;
+  performance.now = () => now() + window.skew;
   window.attach = (client) => {
     window.client = client;
     const names = ["connected", "disconnected", "stopped", "group-message", "server-message",
@@ -27,11 +30,15 @@ _SETUP = """async (url) => {
 
 
 async def start(driver: "Driver", service: FakeService, **options: Any) -> Peer:
-    """A started client with these options, and the service's end of its link."""
+    """A started client with these options, and the service's end of its link.
+
+    The link passes for 2 s old: the recovery of a younger one starts with a pause.
+    """
     await driver.make(**options)
     await driver.call("start", "client.start()")
     peer = await service.accept_connected()
     await driver.wait_for("connected")
+    await driver.run("skew += 2000")
     return peer
 
 

@@ -87,7 +87,7 @@ class FakeService:
                 Subprotocol("json.webpubsub.azure.v1"),
             ],
             ping_interval=None,
-            close_timeout=1,
+            close_timeout=0.1,
         )
         self.port = next(iter(self._server.sockets)).getsockname()[1]
         return self
