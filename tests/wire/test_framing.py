@@ -323,3 +323,22 @@ async def test_silent_socket_without_a_head_is_refused_in_time(
     assert refusal.value.status == 408
     with pytest.raises(Closed):
         await client.next_frame()
+
+
+async def test_large_head_on_a_kept_alive_connection_is_refused(
+    service: Service, connect: Connect
+) -> None:
+    other = await connect(service)
+    client = await dial(service)
+    host = service.url.removeprefix("http://")
+    first = f"GET /api/health HTTP/1.1\r\nHost: {host}\r\n\r\n"
+    client.writer.write(first.encode())
+    with pytest.raises(Refusal) as answer:
+        await client.read_head()
+    assert answer.value.status == 200
+    headers = "".join(f"X-{i}: {'x' * 1000}\r\n" for i in range(80))
+    client.writer.write(first.replace("\r\n\r\n", f"\r\n{headers}\r\n").encode())
+    with pytest.raises(Refusal) as answer:
+        await client.read_head()
+    assert answer.value.status == 400
+    await other.expect_silence()

@@ -206,7 +206,7 @@ class Door(asyncio.Protocol):
         self._leave()
         config = self._front.http_config
         assert config is not None, "the service sets it before it listens"
-        protocol = HttpToolsProtocol(config, self._front.http_state, {})
+        protocol = BoundedHttp(config, self._front.http_state, {})
         protocol.connection_made(self._transport)
         self._transport.set_protocol(protocol)
         protocol.data_received(bytes(self._buffer))
@@ -280,6 +280,29 @@ class Door(asyncio.Protocol):
             self._timer.cancel()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(_LINGER_S, self._transport.abort)
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """uvicorn's protocol with a bound on every request head, also of a kept-alive connection."""
+
+    _head_bytes = 0
+
+    def on_message_begin(self) -> None:
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            raise ValueError("the request head is too large")  # uvicorn answers 400 and closes
 
 
 def _phrase(status: int) -> str:
