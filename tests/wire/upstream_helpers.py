@@ -1,13 +1,33 @@
-"""An event handler that records what reaches it, byte for byte, and answers as told."""
+"""An event handler that records what reaches it, byte for byte, and answers as told.
+
+`stage` puts a service and clients around it.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Close
+from websockets.typing import Subprotocol
+
+from hubbub.protocol import tokens
+from hubbub.service import EventHandlerSettings, HubSettings, Service, Settings
+
+KEY = "primary-key-of-the-test-with-enough-bytes="
+J = "json.webpubsub.azure.v1"
+JR = "json.reliable.webpubsub.azure.v1"
+ALL_EVENTS = ("connect", "connected", "disconnected")
+WAIT_S = 10
+"""Upper bound of every wait, so that a fault ends the test instead of hanging it."""
 
 
 @dataclass
@@ -99,7 +119,7 @@ class RecordingHandler:
     def events(self, name: str) -> list[Recorded]:
         return [request for request in self.posts if request.event == name]
 
-    async def wait_until(self, condition: Callable[[], bool], within_s: float = 5) -> None:
+    async def wait_until(self, condition: Callable[[], bool], within_s: float = WAIT_S) -> None:
         async with asyncio.timeout(within_s):
             while not condition():
                 self._news.clear()
@@ -187,3 +207,128 @@ def _encode(reply: Reply) -> bytes:
             lines.append(f"Content-Length: {len(reply.body)}")
         body = reply.body
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class Client:
+    """One WebSocket client; a PubSub client has read its `connected` message into `hello`."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.hello: dict[str, Any] = {}
+
+    async def send(self, message: dict[str, Any] | str | bytes) -> None:
+        await self.socket.send(json.dumps(message) if isinstance(message, dict) else message)
+
+    async def frame(self) -> str | bytes:
+        async with asyncio.timeout(WAIT_S):
+            return await self.socket.recv()
+
+    async def json(self) -> dict[str, Any]:
+        return dict(json.loads(await self.frame()))
+
+    async def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Send and return the next message."""
+        await self.send(message)
+        return await self.json()
+
+    async def expect_silence(self) -> None:
+        """Nothing came that was not asked for: a ping is answered by the very next message."""
+        assert await self.ask({"type": "ping"}) == {"type": "pong"}
+
+    async def closed(self) -> Close:
+        """The close frame of the service; messages before it are skipped."""
+        try:
+            while True:
+                await self.frame()
+        except ConnectionClosed as closed:
+            frame = closed.rcvd
+        assert frame is not None, "the connection ended without a close frame"
+        return frame
+
+    def cut(self) -> None:
+        """The network goes away: no close frame."""
+        self.socket.transport.abort()
+
+
+class Stage:
+    """A service with one handler of hub `chat`, and its clients."""
+
+    def __init__(
+        self, handler: RecordingHandler, service: Service, stack: contextlib.AsyncExitStack
+    ) -> None:
+        self.handler = handler
+        self.service = service
+        self._stack = stack
+
+    def token(self, *, audience: str | None = None, life_s: float = 600, **claims: Any) -> str:
+        return tokens.make_client_token(
+            KEY,
+            audience=audience or f"{self.service.url}/client/hubs/chat",
+            now=time.time(),
+            life_s=life_s,
+            **claims,
+        )
+
+    async def open(
+        self,
+        *subprotocols: str,
+        token: str | None = None,
+        query: str = "",
+        headers: Mapping[str, str] | None = None,
+        **claims: Any,
+    ) -> Client:
+        """token: "" for none; else made of the claims. Raises `InvalidStatus` for a refusal."""
+        token = self.token(**claims) if token is None else token
+        query = "&".join(part for part in (token and f"access_token={token}", query) if part)
+        base = self.service.url.replace("http", "ws", 1)
+        socket = await self._stack.enter_async_context(
+            connect(
+                f"{base}/client/hubs/chat?{query}",
+                subprotocols=[Subprotocol(name) for name in subprotocols] or None,
+                additional_headers=headers,
+                compression=None,
+                proxy=None,
+            )
+        )
+        client = Client(socket)
+        if socket.subprotocol in (J, JR):
+            client.hello = await client.json()
+            assert client.hello["event"] == "connected"
+        return client
+
+    async def refused(self, *subprotocols: str, **how: Any) -> tuple[int, bytes]:
+        """Status and body of a handshake that must not succeed."""
+        try:
+            await self.open(*subprotocols, **how)
+        except InvalidStatus as refusal:
+            return refusal.response.status_code, bytes(refusal.response.body or b"")
+        raise AssertionError("the client was let in")
+
+
+@contextlib.asynccontextmanager
+async def stage(
+    *,
+    hub: dict[str, Any] | None = None,
+    first: Sequence[EventHandlerSettings] = (),
+    service: dict[str, Any] | None = None,
+    **settings: Any,
+) -> AsyncIterator[Stage]:
+    """Keywords are settings of the handler; by default it takes every event.
+
+    first: handlers before it. hub, service: further settings.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        handler = await stack.enter_async_context(RecordingHandler())
+        values: dict[str, Any] = {
+            "url_template": f"{handler.url}/eh/{{hub}}/{{event}}",
+            "user_event_pattern": "*",
+            "system_events": ALL_EVENTS,
+            "retry_pauses_s": (0.01, 0.01, 0.01),
+        }
+        own = EventHandlerSettings(**(values | settings))
+        chat = HubSettings(event_handlers=(*first, own), **(hub or {}))
+        running = await stack.enter_async_context(
+            Service(Settings(port=0, access_key=KEY, hubs={"chat": chat}, **(service or {})))
+        )
+        clients = await stack.enter_async_context(contextlib.AsyncExitStack())
+        yield Stage(handler, running, clients)

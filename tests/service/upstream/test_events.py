@@ -494,7 +494,7 @@ async def test_many_drops_that_cause_each_other_do_not_nest(
     # Each `connected` that is dropped lets its connection say that it left, which drops another.
     upstream.connected(EventSource(hub="chat", connection_id="last", origin="service.example"))
     async with asyncio.timeout(5):
-        while upstream.dropped_notifications < count:  # noqa: ASYNC110
+        while upstream.dropped_notifications < count:
             await asyncio.sleep(0)
 
 
