@@ -127,7 +127,7 @@ async def test_body_in_parts_is_put_together(handler: EventHandler) -> None:
 
 async def test_body_at_the_limit_is_read_and_beyond_it_is_413(handler: EventHandler) -> None:
     half = b"x" * (MAX_BODY_BYTES // 2)
-    full = [
+    full: list[dict[str, Any]] = [
         {"type": "http.request", "body": half, "more_body": True},
         {"type": "http.request", "body": half},
     ]
@@ -142,7 +142,7 @@ async def test_body_at_the_limit_is_read_and_beyond_it_is_413(handler: EventHand
 async def test_caller_that_goes_away_gets_no_answer_and_no_callback_runs(
     handler: EventHandler,
 ) -> None:
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"type": "http.request", "body": b"h", "more_body": True},
         {"type": "http.disconnect"},
     ]

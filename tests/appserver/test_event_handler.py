@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import logging
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -138,7 +137,7 @@ async def test_other_methods_are_refused_with_those_allowed(
     ],
 )
 async def test_post_that_is_no_event_for_this_handler_is_refused(
-    handler: EventHandler, changes: Mapping[str, str | None], status: int
+    handler: EventHandler, changes: dict[str, Any], status: int
 ) -> None:
     answer = await handler.handle("POST", headers(CONNECT, **changes), b"{}")
     assert answer.status == status
@@ -588,7 +587,7 @@ def test_callback_when_registered_twice_or_not_async_is_refused(handler: EventHa
     with pytest.raises(ValueError, match="already"):
         handler.on_connect(connect)
     with pytest.raises(TypeError, match="async"):
-        handler.on_event("e")(lambda request: None)  # type: ignore[arg-type,return-value]
+        handler.on_event("e")(lambda request: None)  # type: ignore[type-var]
     with pytest.raises(InvalidName):
         handler.on_event("1bad")
 

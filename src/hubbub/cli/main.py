@@ -63,3 +63,7 @@ _EXTRAS = {
     "jwt": "service,appserver",
 }
 """Modules that are not in the base installation, and what brings them."""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
