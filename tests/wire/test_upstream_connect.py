@@ -152,10 +152,10 @@ async def test_ue_013_ue_014_ue_017_ue_018_connect_tells_the_whole_handshake() -
     assert body["claims"]["role"] == list(SEND)
     assert body["claims"]["exp"][0].isdigit()
     assert body["query"] == {"x": ["1", "2"], "y": [""]}
-    headers = {name.lower(): values for name, values in body["headers"].items()}
-    assert headers["x-a"] == ["b"]
-    assert headers["host"] == [on.service.url.removeprefix("http://")]
-    assert "authorization" not in headers
+    # Names as the client wrote them: handlers look them up by these.
+    assert body["headers"]["X-A"] == ["b"]
+    assert body["headers"]["Host"] == [on.service.url.removeprefix("http://")]
+    assert "Authorization" not in body["headers"]
     assert body["subprotocols"] == ["a", J]
     assert body["clientCertificates"] == []
     assert token.encode() not in connect.body
@@ -389,6 +389,35 @@ async def test_ue_088_client_that_goes_away_aborts_its_connect() -> None:
         await on.handler.wait_until(lambda: len(on.handler.aborted) == 1)
         await on.service.drain()
         assert [post.event for post in on.handler.posts] == ["connect"]
+
+
+async def test_client_let_in_while_the_service_drains_is_refused_and_reported() -> None:
+    async with stage(user_event_pattern="slow") as on:
+        gates = {"connect": asyncio.Event(), "slow": asyncio.Event()}
+
+        async def held(request: Recorded) -> Reply:
+            await gates[request.event or ""].wait()
+            return Reply()
+
+        on.handler.answers["slow"] = held
+        client = await on.open(J)
+        await client.send(event("slow"))
+        await on.handler.wait_for("slow")
+        on.handler.answers["connect"] = held
+        late = asyncio.create_task(on.refused(J))
+        await on.handler.wait_for("connect", 2)
+        drain = asyncio.create_task(on.service.drain())
+        await asyncio.sleep(0)
+        gates["connect"].set()
+        status, _ = await late
+        assert status == 503
+        (gone,) = await on.handler.wait_for("disconnected")
+        assert gone.json == {"reason": "ServiceReload"}
+        gates["slow"].set()
+        await drain
+        connects = on.handler.events("connect")
+        told = {post.header("ce-connectionId") for post in on.handler.events("disconnected")}
+        assert told == {post.header("ce-connectionId") for post in connects}
 
 
 async def never(request: Recorded) -> Reply:

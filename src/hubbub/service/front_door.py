@@ -321,7 +321,7 @@ class _HeadReader:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.decode("ascii").lower(), value.decode("latin-1")))
+        self.headers.append((name.decode("ascii"), value.decode("latin-1")))
 
 
 def parse_head(raw: bytes) -> Head:

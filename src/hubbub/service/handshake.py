@@ -33,7 +33,7 @@ class Refused(Exception):
 
 @dataclass(slots=True)
 class Head:
-    """A parsed request head. Header names in lower case; repeated headers stay apart."""
+    """A parsed request head. Header names as sent; repeated headers stay apart."""
 
     method: str
     target: str
@@ -42,8 +42,8 @@ class Head:
     is_secure: bool = False
 
     def get(self, name: str) -> str:
-        """Value of a header, repeated ones joined with commas; "" if absent."""
-        return ", ".join(value for key, value in self.headers if key == name)
+        """Value of a header, repeated ones joined with commas; "" if absent. `name` in lower case."""
+        return ", ".join(value for key, value in self.headers if key.lower() == name)
 
     def tokens(self, name: str) -> list[str]:
         return [token.strip() for token in self.get(name).split(",") if token.strip()]
@@ -202,6 +202,10 @@ async def _new_connection(
             answer = await node.upstream.connect(source, request)
         except ConnectRejected as error:
             raise Refused(error.reply_status, error.text) from error
+        if node.is_draining:
+            # The handler has let this client in: it hears of the end like any other.
+            node.upstream.disconnected(source, "ServiceReload")
+            raise Refused(503, "the service is restarting", _RETRY)
         user_id = answer.user_id if answer.user_id is not None else user_id
         roles = answer.roles if answer.roles is not None else roles
         groups = answer.groups if answer.groups is not None else groups
