@@ -532,6 +532,21 @@ def test_cl_030_no_more_in_flight_than_allowed_and_in_order() -> None:
     assert texts == [b"0", b"1", b"2", b"3", b"5", b"6", b"7"]
 
 
+def test_operation_given_up_keeps_its_place_until_the_oldest_is_answered() -> None:
+    driver = Driver(ClientOptions(max_in_flight=3))
+    driver.start()
+    driver.actions.clear()
+    for number in range(6):
+        driver.ask(number, send(str(number)))
+    driver.do(Cancel(1))
+    driver.do(Cancel(2))
+    assert len(written(driver.actions)) == 3
+    driver.receive(Ack(1))
+    assert len(written(driver.actions)) == 6
+    driver.lose()
+    assert len(written(driver.recover())) == 3
+
+
 def test_more_operations_than_may_wait_are_refused() -> None:
     driver = Driver(ClientOptions(max_operations=2))
     driver.do(Start())
@@ -564,9 +579,11 @@ def test_cl_033_operation_when_stopped_fails_and_when_down_waits_for_its_deadlin
 
 
 def test_deadlines_of_settled_operations_do_not_pile_up(driver: Driver) -> None:
+    driver.ask("oldest", JoinGroup("g"), deadline_s=1)
+    driver.receive(Ack(1, PASSING))  # so it waits for its retry
     for number in range(20_000):
         driver.ask(number, send(), deadline_s=60)
-        driver.receive(Ack(number + 1))
+        driver.receive(Ack(number + 2))
     assert len(driver.session.operations._alarms) < 3000
 
 

@@ -130,7 +130,8 @@ class ClientOptions:
         {"InternalServerError", "TransientError", "ServiceUnavailable"}
     )
     max_in_flight: int = limits.ACK_ID_MEMORY
-    """Requests without an ack. More than the service remembers could be executed twice."""
+    """Requests from the oldest one without an ack on. What the service remembers: beyond that a
+    repeat could be executed twice."""
     max_operations: int = 10_000
 
 

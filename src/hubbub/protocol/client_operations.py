@@ -62,6 +62,8 @@ class Operation:
     attempts: int = 0
     retries: int = 0
     """After a refusal; a repeat after a lost link is none."""
+    place: int | None = None
+    """Among all ack ids that this connection has used, when first written."""
     retry_at: float | None = None
     refused: ErrorDetail | None = None
     """The first refusal; from then on `Duplicate` no longer means success."""
@@ -100,7 +102,8 @@ class Operations:
         self._rejoins: dict[int, Operation] = {}
         """The queue of the rejoin phase; empty outside of it."""
         self._on_wire: dict[int, Operation] = {}
-        """In the order of writing."""
+        """Those that wait for an ack, in the order of writing."""
+        self._places = 0
         self._to_cancel: list[str] = []
         self._alarms: list[tuple[float, int]] = []
 
@@ -150,21 +153,36 @@ class Operations:
         for invocation_id in self._to_cancel:
             self._actions.append(Write(link, CancelInvocation(invocation_id)))
         self._to_cancel.clear()
-        if self._groups.is_rejoining:
-            queue, limit = self._rejoins, self._options.rejoins_in_flight
-        else:
-            queue, limit = self._waiting, self._options.max_in_flight
-        while queue and len(self._on_wire) < limit:
+        is_rejoining = self._groups.is_rejoining
+        queue = self._rejoins if is_rejoining else self._waiting
+        limit = self._options.max_in_flight
+        if is_rejoining:
+            limit = min(limit, self._options.rejoins_in_flight)
+        while queue and self._has_room(next(iter(queue.values())), limit):
             self._write(link, queue.pop(next(iter(queue))))
+
+    def _has_room(self, operation: Operation, limit: int) -> bool:
+        """Count from the oldest request without an ack: the service must remember all that came
+        after it, answered or given up, or it would execute a repeat of the oldest."""
+        oldest = next(iter(self._on_wire.values()), None)
+        if oldest is None or operation.place is not None:
+            return True
+        assert oldest.place is not None
+        return self._places - oldest.place + 1 < limit
 
     def _write(self, link: int, operation: Operation) -> None:
         operation.attempts += 1
         self._actions.append(Write(link, operation.request))
-        if operation.is_acked:
-            operation.progress = Progress.WRITTEN
-            self._on_wire[operation.number] = operation
-        else:
+        if not operation.is_acked:
             self._done(operation)
+            return
+        operation.progress = Progress.WRITTEN
+        if isinstance(operation.request, Invoke):
+            return
+        if operation.place is None:
+            self._places += 1
+            operation.place = self._places
+        self._on_wire[operation.number] = operation
 
     # --- answers ------------------------------------------------------------------------------
 
@@ -217,6 +235,7 @@ class Operations:
     def _pause(self, operation: Operation, error: ErrorDetail, now: float) -> None:
         self._on_wire.pop(operation.number, None)
         self._waiting.pop(operation.number, None)
+        operation.place = None
         operation.refused = operation.refused or error
         operation.progress = Progress.PAUSING
         operation.retries += 1
@@ -238,16 +257,14 @@ class Operations:
     def park(self) -> None:
         """The link is lost: what waits for an ack goes to the head of the queue, in the order in
         which it was written. An invocation is never repeated."""
-        parked = {}
-        for operation in list(self._on_wire.values()):
-            if isinstance(operation.request, Invoke):
-                self._to_cancel.append(operation.request.invocation_id)
+        for invocation_id, operation in list(self._by_invocation.items()):
+            if operation.progress is Progress.WRITTEN:
+                self._to_cancel.append(invocation_id)
                 self._fail(operation, Cause.CONNECTION_LOST, Outcome.UNKNOWN)
-            else:
-                operation.progress = Progress.WAITING
-                parked[operation.number] = operation
+        for operation in self._on_wire.values():
+            operation.progress = Progress.WAITING
+        self._waiting = self._on_wire | self._waiting
         self._on_wire = {}
-        self._waiting = parked | self._waiting
 
     @property
     def repeats(self) -> int:
@@ -259,6 +276,7 @@ class Operations:
         self._to_cancel.clear()
         self._foreign_ack_ids.clear()
         for operation in list(self._all.values()):
+            operation.place = None
             if operation.key is None:
                 self._remove(operation)
             elif isinstance(operation.request, LeaveGroup):
