@@ -1,0 +1,69 @@
+"""The names that others may build on. A change here is a change for them: see CHANGELOG.md."""
+
+import importlib
+from importlib.metadata import version
+
+import pytest
+
+import hubbub
+
+PUBLIC = {
+    "hubbub": {"HubbubError", "__version__"},
+    "hubbub.service": {
+        "EventHandlerSettings",
+        "HubSettings",
+        "Service",
+        "ServiceStateError",
+        "Settings",
+        "freeze_garbage",
+        "local_access_key",
+    },
+    "hubbub.appserver": {
+        "ClientAccessToken",
+        "ConnectRequest",
+        "ConnectResponse",
+        "ConnectedRequest",
+        "DataType",
+        "DisconnectedRequest",
+        "EventContext",
+        "EventHandler",
+        "HandlerAnswer",
+        "InvalidConnectionString",
+        "InvalidName",
+        "Refused",
+        "RequestError",
+        "ServiceClient",
+        "UserEventRequest",
+        "UserEventResponse",
+    },
+    "hubbub.browser": {"client_source"},
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_public_names_are_these_and_each_exists(name: str) -> None:
+    module = importlib.import_module(name)
+    assert set(module.__all__) == PUBLIC[name]
+    assert len(module.__all__) == len(PUBLIC[name])
+    for public in module.__all__:
+        assert getattr(module, public) is not None
+
+
+def test_a_name_that_the_service_does_not_have_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = importlib.import_module("hubbub.service").nonsense
+
+
+def test_errors_that_callers_may_see_are_hubbub_errors() -> None:
+    modules = [importlib.import_module(name) for name in PUBLIC]
+    names = [getattr(module, name) for module in modules for name in module.__all__]
+    errors = [name for name in names if isinstance(name, type) and issubclass(name, Exception)]
+    assert len(errors) >= 5
+    for error in errors:
+        assert issubclass(error, hubbub.HubbubError)
+        assert error.code
+        assert isinstance(error.retryable, bool)
+
+
+def test_version_is_the_installed_one() -> None:
+    assert hubbub.__version__ == version("hubbub")
