@@ -215,6 +215,9 @@ const connectOnce = () =>
   }));
 
 again?.addEventListener("click", () => start());
+// Goodbye in words: else hubbub keeps the session for its return, and the reader counts as watching.
+addEventListener("pagehide", () => client?.stop());
+addEventListener("pageshow", (event) => event.persisted && client && start());
 if (group) connectOnce();
 
 // --- the box ------------------------------------------------------------------------------------
