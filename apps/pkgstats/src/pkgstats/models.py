@@ -112,7 +112,10 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """A heading of a readme; `id` is the anchor in the rendered text."""
+    """A heading of a readme: `level` as its author wrote it (1 to 6), `id` the anchor in the page.
+
+    In the rendered text it is one level lower, because a page has one h1.
+    """
 
     level: int
     text: str

@@ -30,6 +30,8 @@ class Settings:
     starter: tuple[str, ...] = STARTER
     db: str = ""
     """Database file; empty: a file in the user's data folder (demo: a temporary one)."""
+    world_day_s: float = 30.0
+    """demo: seconds after which a day of the simulated world passes; 0: never by itself."""
     hubbub: str = ""
     """hubbub connection string; empty: an own hubbub on loopback."""
 
@@ -57,12 +59,24 @@ def _value(name: str, text: str) -> object:
         return _one_of(name, text or "http", ("http", "npm"))
     if name == "images":
         return _one_of(name, text or "click", ("off", "click", "direct"))
+    if name == "world_day_s":
+        return _seconds(name, text)
     if name == "starter":
         names = tuple(part for part in text.replace(",", " ").split() if part)
         return names[:MAX_STARTER]
     if name in ("registry", "downloads", "replicate", "npm_site") and text:
         return base_url(f"PKGSTATS_{name.upper()}", text)
     return text
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError as error:
+        raise InvalidSetting(f"PKGSTATS_{name.upper()} must be a number") from error
+    if not 0 <= seconds <= 86_400:
+        raise InvalidSetting(f"PKGSTATS_{name.upper()} must be between 0 and 86400")
+    return seconds
 
 
 def _one_of(name: str, text: str, allowed: tuple[str, ...]) -> str:

@@ -1,0 +1,419 @@
+"""Keeping packages fresh: who asks a source for what, how often, and what is done with the answer.
+
+One request per thing at a time (single flight), within a budget per minute, and never again
+before it makes sense: absences and refusals are remembered too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from pkgstats.models import Block, Readme
+from pkgstats.readme.render import RENDERER, Images, render
+from pkgstats.sources.base import (
+    Answer,
+    Contents,
+    Failing,
+    FoundPage,
+    Limited,
+    NoData,
+    NotOffered,
+    NotSet,
+    Refusal,
+    Release,
+    Source,
+    Unchanged,
+    Validators,
+)
+from pkgstats.store import counts, packages, states
+from pkgstats.store.states import Ability, BlockState, Ended
+from pkgstats.store.store import Store
+
+log = logging.getLogger(__name__)
+
+WATCHED_FOR = timedelta(minutes=5)
+VISITED_FOR = timedelta(hours=1)
+IDLE_FOR = timedelta(hours=24)
+STALE_AFTER = timedelta(days=30)
+ABSENT_FOR = timedelta(minutes=10)
+NOT_OFFERED_FOR = timedelta(hours=24)
+FAILED_FOR = timedelta(minutes=2)
+LATEST_CHECK = timedelta(minutes=2)
+SEARCH_FOR = timedelta(seconds=60)
+
+DOWNLOADS_READY = timedelta(hours=2)
+"""After midnight UTC: figures of the day before are not there earlier."""
+BULK_NAMES = 128
+
+PER_MINUTE = {"packument": 60, "latest": 60, "readme": 20, "downloads": 20, "search": 8}
+JOB_INTERVAL_S = 20.0
+MAX_RUNNING = 8
+
+
+class Budget:
+    """At most so many requests in any minute."""
+
+    def __init__(self, per_minute: int, clock: Callable[[], float]) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._spent: deque[float] = deque()
+
+    def take(self) -> bool:
+        """Spend one; False: not now."""
+        now = self._clock()
+        while self._spent and self._spent[0] <= now - 60:
+            self._spent.popleft()
+        if len(self._spent) >= self._per_minute:
+            return False
+        self._spent.append(now)
+        return True
+
+
+class Refresher:
+    """Asks the source and stores what it says. `start` and `close` belong to the catalog."""
+
+    def __init__(
+        self,
+        store: Store,
+        source: Source,
+        now: Callable[[], datetime],
+        *,
+        images: Images,
+        is_public: Callable[[str], bool],
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._now = now
+        self._images = images
+        self._is_public = is_public
+        self._flights: dict[tuple[str, ...], asyncio.Task[Any]] = {}
+        self._renderer = ThreadPoolExecutor(1, "pkgstats-readme")
+        self._gate = asyncio.Semaphore(MAX_RUNNING)
+        loop = asyncio.get_running_loop()
+        self._budgets = {name: Budget(limit, loop.time) for name, limit in PER_MINUTE.items()}
+        self._abilities: dict[str, Ability] = {}
+        self._searches: dict[tuple[str, int], tuple[datetime, FoundPage]] = {}
+        self.watched: Mapping[str, int] = {}
+        """Who is looked at right now, by name."""
+
+    @property
+    def renderer_version(self) -> str:
+        return f"{RENDERER}-{self._images}"
+
+    async def start(self) -> None:
+        self._abilities = await self._store.read(states.abilities)
+
+    async def close(self) -> None:
+        """End running requests and wait for them."""
+        for task in list(self._flights.values()):
+            task.cancel()
+        await asyncio.gather(*self._flights.values(), return_exceptions=True)
+        await asyncio.to_thread(self._renderer.shutdown, cancel_futures=True)
+
+    def abilities(self) -> Mapping[str, Ability]:
+        """How the abilities of the sources are doing."""
+        return self._abilities
+
+    # What to refresh
+
+    def packument(self, name: str) -> asyncio.Task[Refusal | None]:
+        """Load a package; the task's result is None when it is stored now."""
+        return self._fly(("packument", name), lambda: self._load_packument(name))
+
+    def contents(self, name: str, release: Release) -> asyncio.Task[Refusal | None]:
+        """Load readme and files of a release."""
+        key = ("readme", name, release.version)
+        return self._fly(key, lambda: self._load_contents(name, release))
+
+    def rerender(self, name: str, release: Release, markdown: str) -> asyncio.Task[None]:
+        """Render a stored readme again with the renderer of today."""
+        key = ("render", name, release.version)
+        return self._fly(key, lambda: self._rerender(name, release, markdown))
+
+    def downloads(self, names: Sequence[str]) -> asyncio.Task[None]:
+        """Load counts of packages."""
+        return self._fly(("downloads", *names), lambda: self._load_downloads(names))
+
+    async def search(self, text: str, size: int, offset: int) -> FoundPage | Refusal:
+        """The source's own search; answers are kept for a minute."""
+        kept = self._searches.get((text, offset))
+        if kept and self._now() - kept[0] < SEARCH_FOR:
+            return kept[1]
+        if len(text) < 2 or (refusal := self._refused("search")):
+            return NoData() if len(text) < 2 else refusal or NoData()
+        if not self._budgets["search"].take():
+            return Limited(self._now() + timedelta(minutes=1))
+        answer = await self._source.search(text, size, offset)
+        await self._note("search", answer)
+        if not isinstance(answer, Answer):
+            return answer
+        if len(self._searches) >= 200:
+            self._searches.pop(next(iter(self._searches)))
+        self._searches[(text, offset)] = (self._now(), answer.value)
+        return answer.value
+
+    async def scope_packages(self, scope: str) -> tuple[str, ...] | Refusal:
+        """Names of an organisation's packages."""
+        if refusal := self._refused("organisation"):
+            return refusal
+        if not self._budgets["search"].take():
+            return Limited(self._now() + timedelta(minutes=1))
+        answer = await self._source.scope_packages(scope)
+        await self._note("organisation", answer)
+        return answer.value if isinstance(answer, Answer) else answer
+
+    # When to refresh
+
+    def is_fresh(self, stored: packages.StoredPackage, *, visited: bool) -> bool:
+        """Whether a stored packument is good enough not to ask again."""
+        now = self._now()
+        if stored.last_error_at is not None and now - stored.last_error_at < FAILED_FOR:
+            return True
+        if self.watched.get(stored.name):
+            fresh_for = WATCHED_FOR
+        else:
+            fresh_for = VISITED_FOR if visited else IDLE_FOR
+        return now - stored.fetched_at < fresh_for
+
+    def is_due(self, state: BlockState | None) -> bool:
+        """Whether it is worth asking for a block again."""
+        return state is None or self._now() >= state.until
+
+    async def run_jobs(self) -> None:
+        """Look after what is watched, for ever."""
+        while True:
+            await asyncio.sleep(JOB_INTERVAL_S)
+            await self._look_after_watched()
+
+    async def load_all(self, names: Sequence[str]) -> None:
+        """Load packages one after the other, with their counts and the latest readme."""
+        for name in names:
+            await asyncio.wait([self.packument(name)])
+        if names:
+            await asyncio.wait([self.downloads(names)])
+
+    async def load_new(self, names: Sequence[str]) -> None:
+        """Load those packages that were never loaded (the starter list)."""
+        seen = set(await self._store.read(packages.seen_names))
+        await self.load_all([name for name in names if name not in seen])
+
+    async def _look_after_watched(self) -> None:
+        for name in [name for name, count in self.watched.items() if count > 0]:
+            stored = await self._store.read(partial(packages.find, name=name))
+            if stored is None or self._now() - stored.fetched_at < LATEST_CHECK:
+                continue
+            if self._refused("latest") or not self._budgets["latest"].take():
+                return
+            answer = await self._source.latest(name)
+            await self._note("latest", answer)
+            moved = isinstance(answer, Answer) and answer.value != stored.latest
+            if moved or not self.is_fresh(stored, visited=True):
+                await asyncio.wait([self.packument(name)])
+            state = await self._store.read(
+                lambda db, name=name: states.block(db, name, Block.DOWNLOADS)  # type: ignore[misc]
+            )
+            if self.is_due(state):
+                await asyncio.wait([self.downloads([name])])
+
+    # How
+
+    def _fly(
+        self, key: tuple[str, ...], work: Callable[[], Coroutine[Any, Any, Any]]
+    ) -> asyncio.Task[Any]:
+        """One task per thing: whoever asks meanwhile gets the same one."""
+        if (running := self._flights.get(key)) is not None:
+            return running
+        task = asyncio.create_task(self._gated(work), name=":".join(key)[:80])
+        self._flights[key] = task
+        task.add_done_callback(lambda done: self._landed(key, done))
+        return task
+
+    async def _gated(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        async with self._gate:
+            return await work()
+
+    def _landed(self, key: tuple[str, ...], task: asyncio.Task[Any]) -> None:
+        self._flights.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("refresh of %s failed", key[:2], exc_info=error)
+
+    async def _load_packument(self, name: str) -> Refusal | None:
+        if not self._budgets["packument"].take() and not self._source.simulated:
+            return Limited(self._now() + timedelta(minutes=1))
+        stored = await self._store.read(partial(packages.find, name=name))
+        held = Validators(stored.etag, stored.last_modified) if stored and stored.etag else None
+        answer = await self._source.packument(name, held)
+        await self._note("packument", answer)
+        now, simulated = self._now(), self._source.simulated
+        if isinstance(answer, Answer):
+            await self._store.write(
+                lambda db: packages.save_packument(db, answer.value, now=now, simulated=simulated)
+            )
+            return None
+        if isinstance(answer, Unchanged):
+            etag, modified = (held.etag, held.last_modified) if held else (None, None)
+            await self._store.write(lambda db: packages.touch(db, name, now, etag, modified))
+            return None
+        state = self._block_state(answer)
+        await self._store.write(lambda db: _save_refusal(db, name, answer, state, now))
+        return answer
+
+    async def _load_contents(self, name: str, release: Release) -> Refusal | None:
+        if not self._budgets["readme"].take() and not self._source.simulated:
+            return Limited(self._now() + timedelta(minutes=1))
+        answer = await self._source.contents(name, release)
+        if not isinstance(answer, NotOffered):  # one missing tarball says nothing of the others
+            await self._note("readme", answer)
+        state = self._block_state(answer)
+        if not isinstance(answer, Answer):
+            await self._store.write(
+                lambda db: states.save_block(db, name, Block.README, state, release.version)
+            )
+            return answer
+        contents: Contents = answer.value
+        readme = await self._render(contents.readme, release, truncated=contents.readme_truncated)
+        now, simulated = self._now(), self._source.simulated
+
+        def save(db: Any) -> None:
+            packages.save_contents(
+                db,
+                name,
+                release.version,
+                contents,
+                readme,
+                self.renderer_version,
+                now=now,
+                simulated=simulated,
+            )
+            states.save_block(db, name, Block.README, state, release.version)
+
+        await self._store.write(save)
+        return None
+
+    async def _rerender(self, name: str, release: Release, markdown: str) -> None:
+        readme = await self._render(markdown, release, truncated=False)
+        if readme is not None:
+            version = self.renderer_version
+            await self._store.write(
+                lambda db: packages.save_rendered(db, name, release.version, readme, version)
+            )
+
+    async def _render(
+        self, markdown: str | None, release: Release, *, truncated: bool
+    ) -> Readme | None:
+        if markdown is None or not markdown.strip():
+            return None
+        work = partial(
+            render,
+            markdown,
+            images=self._images,
+            repo_url=release.repo_url,
+            repo_dir=release.repo_dir,
+            truncated=truncated,
+        )
+        return await asyncio.get_running_loop().run_in_executor(self._renderer, work)
+
+    async def _load_downloads(self, names: Sequence[str]) -> None:
+        """Unscoped names in bulk, scoped ones by themselves; stops when the source says so."""
+        public = [name for name in names if self._is_public(name)]
+        private = [name for name in names if name not in public]
+        if private:
+            await self._save_downloads(dict.fromkeys(private, NotOffered("a private scope")))
+        plain = [name for name in public if not name.startswith("@")]
+        groups = [plain[i : i + BULK_NAMES] for i in range(0, len(plain), BULK_NAMES)]
+        groups += [[name] for name in public if name.startswith("@")]
+        end = self._now().date() - timedelta(days=1)
+        for group in groups:
+            start = await self._store.read(
+                lambda db, group=group: counts.first_wanted(db, group, end)  # type: ignore[misc]
+            )
+            if self._refused("downloads"):
+                answer: Refusal = self._refused("downloads") or NotSet("")
+                answers: Mapping[str, Any] = dict.fromkeys(group, answer)
+            elif not self._source.simulated and not self._budgets["downloads"].take():
+                return
+            else:
+                answers = await self._source.downloads(group, start, end)
+                await self._note("downloads", next(iter(answers.values())))
+            await self._save_downloads(answers)
+
+    async def _save_downloads(self, answers: Mapping[str, Any]) -> None:
+        now, simulated = self._now(), self._source.simulated
+        tomorrow = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), now.tzinfo)
+
+        def save(db: Any) -> None:
+            for name, answer in answers.items():
+                state = self._block_state(answer)
+                if isinstance(answer, Answer):
+                    state = BlockState(Ended.OK, now, tomorrow + DOWNLOADS_READY, "")
+                states.save_block(db, name, Block.DOWNLOADS, state)
+                if isinstance(answer, Answer):
+                    counts.save(db, name, answer.value, now=now, simulated=simulated)
+
+        await self._store.write(save)
+
+    # What is remembered of refusals
+
+    def _refused(self, ability: str) -> Refusal | None:
+        """The refusal that still stands for a whole ability."""
+        known = self._abilities.get(ability)
+        if known is None or known.until is None or self._now() >= known.until:
+            return None
+        if known.ended is Ended.NOT_OFFERED:
+            return NotOffered(known.detail)
+        if known.ended is Ended.NOT_SET:
+            return NotSet(known.detail)
+        return Limited(known.until) if known.ended is Ended.LIMITED else None
+
+    async def _note(self, ability: str, answer: Any) -> None:
+        """Remember how an ability did; written only when that changed."""
+        state = self._block_state(answer)
+        ended = Ended.OK if state.ended is Ended.NO_DATA else state.ended
+        old = self._abilities.get(ability)
+        now = self._now()
+        is_news = old is None or old.ended is not ended or old.until != state.until
+        until = None if ended is Ended.OK else state.until
+        since = old.since if old and old.ended is ended else now
+        contact = old.last_contact if old else None
+        if ended not in (Ended.FAILING, Ended.NOT_SET):
+            contact = now
+        self._abilities[ability] = Ability(ability, ended, since, until, contact, state.detail)
+        if is_news and not (old and old.ended is Ended.OK and ended is Ended.OK):
+            await self._store.write(
+                lambda db: states.save_ability(
+                    db, ability, ended, now=now, until=until, detail=state.detail
+                )
+            )
+
+    def _block_state(self, answer: Any) -> BlockState:
+        now = self._now()
+        match answer:
+            case Answer() | Unchanged():
+                return BlockState(Ended.OK, now, now, "")
+            case NoData():
+                return BlockState(Ended.NO_DATA, now, now + ABSENT_FOR, "")
+            case NotOffered(detail):
+                return BlockState(Ended.NOT_OFFERED, now, now + NOT_OFFERED_FOR, detail)
+            case NotSet(setting):
+                return BlockState(Ended.NOT_SET, now, now + FAILED_FOR, setting)
+            case Limited(until):
+                return BlockState(Ended.LIMITED, now, until, "")
+            case Failing(reason):
+                return BlockState(Ended.FAILING, now, now + FAILED_FOR, reason)
+        raise TypeError(f"no answer of a source: {type(answer).__name__}")
+
+
+def _save_refusal(db: Any, name: str, answer: Refusal, state: BlockState, now: datetime) -> None:
+    """A 404 takes the package away; anything else leaves the copy and says why it is old."""
+    states.save_block(db, name, Block.REGISTRY, state)
+    if isinstance(answer, NoData):
+        packages.forget_withdrawn(db, name)
+    else:
+        packages.save_error(db, name, state.detail or state.ended.value, now)

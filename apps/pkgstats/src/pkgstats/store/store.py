@@ -1,0 +1,121 @@
+"""The database: one writer thread, two readers, transactions as functions.
+
+    await store.write(lambda db: packages.save_packument(db, packument, now))
+    row = await store.read(lambda db: packages.page_rows(db, name, version))
+
+A write is one transaction: what the function does is there wholly or not at all, its live
+messages (outbox) included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+READERS = 2
+BUSY_TIMEOUT_S = 10.0
+
+
+class IncompatibleDatabase(Exception):
+    """The file holds a database of another version of pkgstats, or none of pkgstats at all."""
+
+
+class Store:
+    """An open database file. Opened and closed by its owner; methods are for one event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = ThreadPoolExecutor(1, "pkgstats-writer")
+        self._readers = ThreadPoolExecutor(READERS, "pkgstats-reader")
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self.committed = asyncio.Event()
+        """Set after every write; whoever waits for changes clears it."""
+
+    async def open(self) -> None:
+        """Open the file, make it where it is new; raises IncompatibleDatabase."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            await self._run(self._writer, self._prepare)
+        except sqlite3.DatabaseError as error:
+            raise IncompatibleDatabase(f"{self._path.name}: {error}") from error
+
+    async def close(self) -> None:
+        """Wait for running work, then close every connection."""
+        await asyncio.to_thread(self._shut_down)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function that only reads; it sees one state of the database."""
+
+        def run() -> T:
+            db = self._connection()
+            db.execute("BEGIN")
+            try:
+                return work(db)
+            finally:
+                db.execute("ROLLBACK")
+
+        return await self._run(self._readers, run)
+
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function as one transaction."""
+
+        def run() -> T:
+            db = self._connection()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(db)
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+            return result
+
+        result = await self._run(self._writer, run)
+        self.committed.set()
+        return result
+
+    async def _run(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+    def _connection(self) -> sqlite3.Connection:
+        db: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if db is None:
+            # Each connection stays in its thread; only the closing happens elsewhere.
+            db = sqlite3.connect(
+                self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA synchronous = NORMAL")
+            self._local.db = db
+            self._connections.append(db)
+        return db
+
+    def _prepare(self) -> None:
+        db = self._connection()
+        db.execute("PRAGMA journal_mode = WAL")
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if version == 0 and tables == 0:
+            schema = (resources.files("pkgstats.store") / "schema.sql").read_text("utf-8")
+            db.executescript(f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        elif version != SCHEMA_VERSION:
+            raise IncompatibleDatabase(
+                f"{self._path.name} has schema {version}, this pkgstats needs {SCHEMA_VERSION}"
+            )
+
+    def _shut_down(self) -> None:
+        self._readers.shutdown(wait=True)
+        self._writer.shutdown(wait=True)
+        for db in self._connections:
+            db.close()
+        self._connections.clear()
