@@ -433,8 +433,8 @@ class Catalog:
         if contents is None:
             if self._refresher.is_due(tarball):
                 tasks.append(self._refresher.contents(name, release))
-        elif contents.renderer != self._refresher.renderer_version and contents.markdown:
-            self._refresher.rerender(name, release, contents.markdown)
+        elif contents.renderer != self._refresher.renderer_version and contents.has_markdown:
+            self._refresher.rerender(name, release)
         if self._refresher.is_due(counted):
             tasks.append(self._refresher.downloads([name]))
         if tasks and deadline is not None:
@@ -567,7 +567,7 @@ async def _running(settings: Settings, path: Path, *, demo: bool) -> AsyncIterat
     chosen = await choose_source(settings, demo=demo)
     source = chosen.source
     now = source.now if isinstance(source, WorldSource) else lambda: datetime.now(UTC)
-    store = Store(path)
+    store = Store(path, durable=not demo)
     await store.open()
     refresher = Refresher(
         store,

@@ -132,10 +132,10 @@ class Refresher:
         key = ("readme", name, release.version)
         return self._fly(key, lambda: self._load_contents(name, release))
 
-    def rerender(self, name: str, release: Release, markdown: str) -> asyncio.Task[None]:
+    def rerender(self, name: str, release: Release) -> asyncio.Task[None]:
         """Render a stored readme again with the renderer of today."""
         key = ("render", name, release.version)
-        return self._fly(key, lambda: self._rerender(name, release, markdown))
+        return self._fly(key, lambda: self._rerender(name, release))
 
     def downloads(self, names: Sequence[str]) -> asyncio.Task[None]:
         """Load counts of packages."""
@@ -297,12 +297,14 @@ class Refresher:
         await self._store.write(save)
         return None
 
-    async def _rerender(self, name: str, release: Release, markdown: str) -> None:
+    async def _rerender(self, name: str, release: Release) -> None:
+        version = release.version
+        markdown = await self._store.read(lambda db: packages.markdown(db, name, version))
         readme = await self._render(markdown, release, truncated=False)
         if readme is not None:
-            version = self.renderer_version
+            renderer = self.renderer_version
             await self._store.write(
-                lambda db: packages.save_rendered(db, name, release.version, readme, version)
+                lambda db: packages.save_rendered(db, name, version, readme, renderer)
             )
 
     async def _render(

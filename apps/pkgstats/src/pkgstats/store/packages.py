@@ -33,7 +33,7 @@ class StoredContents:
     """A release's readme and files as stored."""
 
     integrity: str
-    markdown: str | None
+    has_markdown: bool
     readme: Readme | None
     renderer: str | None
     truncated: bool
@@ -132,21 +132,27 @@ def contents(db: sqlite3.Connection, name: str, version: str) -> StoredContents 
     if row["html"] is not None:
         headings = msgspec.json.decode(row["headings"], type=tuple[Heading, ...])
         readme = Readme(row["html"], headings, bool(row["truncated"]))
-    files = db.execute(
-        "SELECT path, size FROM file WHERE name = ? AND version = ? ORDER BY path", (name, version)
-    )
-    markdown = row["markdown"]
     return StoredContents(
         integrity=row["integrity"],
-        markdown=None if markdown is None else zlib.decompress(markdown).decode("utf-8"),
+        has_markdown=row["markdown"] is not None,
         readme=readme,
         renderer=row["renderer"],
         truncated=bool(row["truncated"]),
         packed=row["packed"],
         unpacked=row["unpacked"],
-        files=tuple(FileRow(file["path"], file["size"]) for file in files),
+        files=msgspec.json.decode(row["files"], type=tuple[FileRow, ...]),
         fetched_at=datetime.fromisoformat(row["fetched_at"]),
     )
+
+
+def markdown(db: sqlite3.Connection, name: str, version: str) -> str | None:
+    """The readme as its author wrote it."""
+    row = db.execute(
+        "SELECT markdown FROM contents WHERE name = ? AND version = ?", (name, version)
+    ).fetchone()
+    if row is None or row["markdown"] is None:
+        return None
+    return zlib.decompress(row["markdown"]).decode("utf-8")
 
 
 def save_packument(
@@ -211,27 +217,23 @@ def save_contents(
     simulated: bool,
 ) -> None:
     """Store a release's readme and files and tell the package's group."""
-    markdown = None if found.readme is None else zlib.compress(found.readme.encode("utf-8"))
+    packed = None if found.readme is None else zlib.compress(found.readme.encode("utf-8"))
     db.execute(
-        "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             name,
             version,
             found.integrity,
-            markdown,
+            packed,
             readme and readme.html,
             readme and msgspec.json.encode(readme.headings),
             renderer,
             found.readme_truncated,
             found.packed_size,
             found.unpacked_size,
+            msgspec.json.encode(found.files),
             now.isoformat(),
         ),
-    )
-    db.execute("DELETE FROM file WHERE name = ? AND version = ?", (name, version))
-    db.executemany(
-        "INSERT INTO file VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        [(name, version, row.path, row.size) for row in found.files],
     )
     db.execute(
         "UPDATE version SET unpacked = coalesce(unpacked, ?), files = coalesce(files, ?)"
@@ -297,7 +299,7 @@ def forget_withdrawn(db: sqlite3.Connection, name: str) -> None:
     row = db.execute("SELECT id FROM package WHERE name = ?", (name,)).fetchone()
     if row is None:
         return
-    for table in ("version", "dist_tag", "dependency", "maintainer", "contents", "file"):
+    for table in ("version", "dist_tag", "dependency", "maintainer", "contents"):
         db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
     for table in ("search_index", "name_index"):
         db.execute(f"DELETE FROM {table} WHERE rowid = ?", (row["id"],))

@@ -77,16 +77,9 @@ CREATE TABLE contents (                  -- of a tarball, for ever: a release ne
     truncated  INTEGER NOT NULL,
     packed     INTEGER,
     unpacked   INTEGER NOT NULL,
+    files      BLOB NOT NULL,            -- [{path, size}], JSON
     fetched_at TEXT NOT NULL,
     PRIMARY KEY (name, version)
-) WITHOUT ROWID;
-
-CREATE TABLE file (
-    name    TEXT NOT NULL,
-    version TEXT NOT NULL,
-    path    TEXT NOT NULL,
-    size    INTEGER NOT NULL,
-    PRIMARY KEY (name, version, path)
 ) WITHOUT ROWID;
 
 CREATE TABLE downloads (

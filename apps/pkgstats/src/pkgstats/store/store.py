@@ -30,10 +30,14 @@ class IncompatibleDatabase(Exception):
 
 
 class Store:
-    """An open database file. Opened and closed by its owner; methods are for one event loop."""
+    """An open database file. Opened and closed by its owner; methods are for one event loop.
 
-    def __init__(self, path: Path) -> None:
+    `durable=False` is for a file that is thrown away anyway: commits do not wait for the disk.
+    """
+
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
         self._path = path
+        self._synchronous = "NORMAL" if durable else "OFF"
         self._writer = ThreadPoolExecutor(1, "pkgstats-writer")
         self._readers = ThreadPoolExecutor(READERS, "pkgstats-reader")
         self._local = threading.local()
@@ -95,7 +99,7 @@ class Store:
                 self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
             db.row_factory = sqlite3.Row
-            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute(f"PRAGMA synchronous = {self._synchronous}")
             self._local.db = db
             self._connections.append(db)
         return db
