@@ -251,6 +251,8 @@ class Refresher:
         held = Validators(stored.etag, stored.last_modified) if stored and stored.etag else None
         answer = await self._source.packument(name, held)
         await self._note("packument", answer)
+        if isinstance(answer, Answer) and not answer.value.releases:
+            answer = NoData()  # every version was withdrawn
         now, simulated = self._now(), self._source.simulated
         if isinstance(answer, Answer):
             await self._store.write(

@@ -109,8 +109,6 @@ class Packument:
     releases: tuple[Release, ...]
     published_source: PublishedSource
     maintainers: tuple[str, ...] = ()
-    readme: str | None = None
-    """Markdown of the latest release, where the packument still carries it."""
     etag: str | None = None
     last_modified: str | None = None
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from pkgstats.settings import Settings
 from pkgstats.sources.base import Source
+from pkgstats.sources.http import NOT_SET_REGISTRY, HttpSource
+from pkgstats.sources.npm_cli import NpmCliSource
+from pkgstats.sources.npmrc import NpmConfig, find_config
 from pkgstats.sources.world import WorldSource
 
 ABILITIES = (
@@ -42,4 +45,24 @@ async def choose_source(settings: Settings, *, demo: bool) -> Chosen:
     if demo:
         place = Place("recorded files and a simulated world", "pkgstats demo")
         return Chosen(WorldSource(), dict.fromkeys(ABILITIES, place), "", lambda name: True)
-    raise NotImplementedError
+    config = await find_config(settings.registry)
+    http = HttpSource(config, settings.downloads)
+    source: Source = NpmCliSource(http) if settings.via == "npm" else http
+    return Chosen(source, _places(config, settings), settings.npm_site, config.is_public)
+
+
+def _places(config: NpmConfig, settings: Settings) -> dict[str, Place]:
+    found = config.registry
+    if settings.via == "npm":
+        registry = Place("the npm client", "PKGSTATS_VIA=npm")
+    elif found is None:
+        registry = Place(None, NOT_SET_REGISTRY)
+    else:
+        registry = Place(found.value, found.where)
+    counts = Place(settings.downloads or None, "PKGSTATS_DOWNLOADS")
+    changes = Place(settings.replicate or None, "PKGSTATS_REPLICATE")
+    return {
+        **dict.fromkeys(ABILITIES, registry),
+        "downloads": counts,
+        "changes": changes,
+    }

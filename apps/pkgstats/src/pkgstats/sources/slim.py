@@ -64,7 +64,6 @@ def slim_packument(body: object, name: str, validators: Validators | None = None
         releases=tuple(releases),
         published_source=_published_source(times),
         maintainers=_people(body.get("maintainers")),
-        readme=_text(body.get("readme"), limit=70_000) or None,
         etag=validators.etag if validators else None,
         last_modified=validators.last_modified if validators else None,
     )
