@@ -12,15 +12,19 @@ class CuttingProxy:
     """Forwards bytes to `target_url`; `async with` runs it on a free port.
 
     `cut_after`: link number n is cut once it has carried `cut_after[n]` bytes towards the client,
-    in the middle of a frame as it falls; later links are not cut.
+    in the middle of a frame as it falls; later links are not cut. `delay_s`: every piece of data
+    towards the client waits this long.
     """
 
-    def __init__(self, target_url: str, *, cut_after: Sequence[int] = ()) -> None:
+    def __init__(
+        self, target_url: str, *, cut_after: Sequence[int] = (), delay_s: float = 0
+    ) -> None:
         target = urlsplit(target_url)
         assert target.hostname is not None
         assert target.port is not None
         self._host, self._target_port = target.hostname, target.port
         self._cut_after = list(cut_after)
+        self._delay_s = delay_s
         self._open: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server
         self.links = 0
@@ -56,7 +60,10 @@ class CuttingProxy:
         both = {writer, far_writer}
         self._open |= both
         try:
-            ways = (_pump(reader, far_writer, None), _pump(far_reader, writer, budget))
+            ways = (
+                _pump(reader, far_writer, None, 0),
+                _pump(far_reader, writer, budget, self._delay_s),
+            )
             tasks = [asyncio.ensure_future(way) for way in ways]
             done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             self.cuts += any(task.result() for task in done)
@@ -70,7 +77,10 @@ class CuttingProxy:
 
 
 async def _pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, budget: int | None
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    budget: int | None,
+    delay_s: float,
 ) -> bool:
     """Carries bytes until an end is gone (False) or the budget is used up (True)."""
     try:
@@ -78,6 +88,7 @@ async def _pump(
             if budget is not None and len(data) >= budget:
                 return True
             budget = None if budget is None else budget - len(data)
+            await asyncio.sleep(delay_s)
             writer.write(data)
             await writer.drain()
         if writer.can_write_eof():
