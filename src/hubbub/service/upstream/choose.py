@@ -28,6 +28,7 @@ class Handler:
         ).replace("{hub}", quote(hub, safe=""))
         self._names = frozenset(name.lower() for name in _pattern_names(settings))
         self._system_events = frozenset(settings.system_events)
+        self.validation_url = self.url(VALIDATION_EVENT)
 
     def wants_system_event(self, event: str) -> bool:
         return event in self._system_events

@@ -71,6 +71,7 @@ class Upstream:
         self._all_sent.set()
 
     async def open(self) -> None:
+        """Handlers with `validate = "start"` are asked now, under the public endpoint's host."""
         await self._caller.open()
         origin = urlsplit(self._settings.public_endpoint or "").hostname or self._settings.host
         for handler in self._lanes:

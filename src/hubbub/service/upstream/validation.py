@@ -11,7 +11,7 @@ from yarl import URL
 from hubbub.protocol import cloudevents
 from hubbub.protocol.errors import UpstreamError
 from hubbub.service.upstream.call import Caller, Reply
-from hubbub.service.upstream.choose import VALIDATION_EVENT, Handler
+from hubbub.service.upstream.choose import Handler
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Validator:
         await asyncio.gather(*self._questions, return_exceptions=True)
 
     def _result(self, handler: Handler, origin: str) -> _Result:
-        key = (handler.url(VALIDATION_EVENT), origin.lower())
+        key = (handler.validation_url, origin.lower())
         result = self._results.get(key)
         if result is None:
             result = self._results[key] = _Result()
@@ -124,7 +124,7 @@ class Validator:
     async def _question(self, method: str, handler: Handler, origin: str) -> Reply:
         return await self._caller.call(
             method,
-            URL(handler.url(VALIDATION_EVENT), encoded=True),
+            URL(handler.validation_url, encoded=True),
             cloudevents.validation_headers(origin),
             timeout_s=self._timeout_s,
             retry_pauses_s=handler.settings.retry_pauses_s,
