@@ -69,6 +69,7 @@ def test_connection_string_is_read(text: str, expected: ConnectionString) -> Non
         (f"Endpoint=https://h;AccessKey={KEY};Port=0", "Port must be a number from 1 to 65535"),
         (f"Endpoint=https://h;AccessKey={KEY};Port=65536", "Port must be"),
         (f"Endpoint=https://h;AccessKey={KEY};Port=x", "Port must be"),
+        (f"Endpoint=https://h;AccessKey={KEY};Port={'1' * 5000}", "Port must be"),
         (f"Endpoint=https://h;AccessKey={KEY};Port=\u0661", "Port must be"),
         (f"Endpoint=https://h;AccessKey={KEY};{KEY.rstrip('=')}", "has no '='"),
         (f"Endpoint=https://h;AccessKey=x;AccessKey={KEY}", "same name twice"),

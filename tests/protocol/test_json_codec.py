@@ -198,6 +198,7 @@ def test_cp_064_unknown_type_is_refused() -> None:
 
 def test_reason_of_an_unknown_type_repeats_only_its_start() -> None:
     assert "x" * 21 not in refused({"type": "x" * 500})
+    assert "x" * 21 not in refused(b'{"type":"' + b"x" * 500 + b'", broken')
 
 
 @pytest.mark.parametrize(
@@ -461,8 +462,15 @@ def test_deepest_message_is_accepted_and_one_level_more_is_refused() -> None:
 
 def test_many_brackets_that_are_not_deep_are_accepted() -> None:
     assert sent("json", "[" + ",".join(['{"a":[]}'] * 1000) + "]")
+    assert sent("json", f"[[],[],{nested(limits.MAX_JSON_DEPTH - 1)}]")
     assert sent("text", json.dumps("[{" * 1000))
-    assert sent("json", json.dumps(['"[\\', "[[\\\\", "\\", '"' * 3, "]" * 100, "[" * 100]))
+
+
+@pytest.mark.parametrize("text", ['"', "\\", '\\"', '"\\', "\\\\", "\n", '""'])
+def test_brackets_in_texts_and_behind_escapes_do_not_count(text: str) -> None:
+    assert sent("json", json.dumps([text, "[" * 100]))
+    with pytest.raises(InvalidMessage, match="deep"):
+        sent("json", f"[{json.dumps(text)},{nested(limits.MAX_JSON_DEPTH)}]")
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":'])

@@ -119,7 +119,7 @@ def check_reconnection_token(
     token: str, keys: Iterable[str], *, hub: str, connection_id: str, now: float
 ) -> bool:
     """True if one of `keys` made the token for this connection and it has not expired."""
-    if len(token) != _RECONNECTION_TOKEN_CHARS or not token.isascii():
+    if len(token) != _RECONNECTION_TOKEN_CHARS:
         return False
     try:
         data = base64.b64decode(token + "==", altchars=b"-_", validate=True)
