@@ -379,6 +379,25 @@ async def test_same_ack_id_while_the_first_is_pending_runs_once(
     assert len(handler.events("e1")) == 1
 
 
+async def test_ack_that_comes_while_the_client_is_away_waits_for_its_return(
+    service: Service, handler: RecordingHandler, connect: Connect, recover: Connect
+) -> None:
+    gate = handler.answers["e1"] = Gate(Reply(200, b"late", "text/plain"))
+    client = await connect(service, JR)
+    event = {"type": "event", "event": "e1", "dataType": "text", "data": "x", "ackId": 9}
+    await client.send(event)
+    await handler.wait_for("e1")
+    client.cut()
+    await until(lambda: service.counts.get("connections.lost"))
+    gate.opened.set()
+    await until(lambda: service.counts.get("messages.accepted"))
+    again = await recover(service, client)
+    assert (await again.json())["event"] == "connected"
+    message, ack = await again.json(), await again.json()
+    assert (message["sequenceId"], message["data"]) == (1, "late")
+    assert is_success(ack)
+
+
 # --- invocations -----------------------------------------------------------------------------
 
 

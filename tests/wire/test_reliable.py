@@ -5,7 +5,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.wire.client import JR, Closed, J, RawClient, access_token, error_name, is_success, until
+from tests.wire.client import (
+    JR,
+    TEXT,
+    Closed,
+    J,
+    RawClient,
+    access_token,
+    error_name,
+    is_success,
+    until,
+)
 
 from hubbub.service import HubSettings, Service, Settings
 
@@ -310,3 +320,12 @@ async def test_recovery_twice_in_a_row_keeps_order_and_numbers(
         again.hello = await again.json()
         assert await numbered(again, 2) == [(1, "1"), (2, "2")]
         client = again
+
+
+async def test_broken_frame_ends_the_session_for_good(
+    service: Service, connect: Connect, recover: Connect
+) -> None:
+    client = await connect(service, JR)
+    await client.send_frame(TEXT, b"{}", masked=False)
+    assert (await client.expect_close()).code == 1002
+    assert (await (await recover(service, client)).expect_close()).code == 1008
