@@ -128,6 +128,7 @@ class SampleCatalog(Catalog):
     simulated = True
 
     def __init__(self) -> None:
+        self.now = lambda: NOW
         self.packages = {
             NAME: package(NAME, "1.0.4"),
             "ws": package("ws", "1.0.4"),
@@ -192,6 +193,9 @@ class SampleCatalog(Catalog):
 
     async def mark_sent(self, ids: Iterable[int]) -> None:
         self.sent += ids
+
+    async def pass_day(self) -> None:
+        pass
 
     def watching(self, counts: Mapping[str, int]) -> None:
         self.watched = dict(counts)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -31,6 +31,8 @@ from pkgstats.settings import InvalidSetting, Settings
 from pkgstats.web.app import Live, create_app
 
 LOOPBACK = "127.0.0.1"
+DEMO_DAY_S = 8.0
+"""A day of the simulated world: a reader sees the figure move soon, and the release next."""
 _SHUTDOWN_S = 3
 """How long running answers may take once the site is told to stop."""
 
@@ -69,7 +71,8 @@ async def running_site(
     own_origins = {f"http://{host}:{web_port}" for host in (LOOPBACK, "localhost")}
     with web_socket:
         async with (
-            open_catalog(settings, demo=demo) as catalog,
+            # The site itself lets days pass, and only while somebody looks.
+            open_catalog(replace(settings, world_day_s=0), demo=demo) as catalog,
             _hubbub(settings, web_port, hubbub_port) as (connection_string, service),
             ServiceClient.from_connection_string(connection_string, HUB) as client,
         ):
@@ -83,7 +86,10 @@ async def running_site(
                 origins=own_origins | set(origins),
             )
             app = create_app(catalog, Live(client, handler), settings)
-            async with _tasks(app, web_socket, watchers, catalog, client, service):
+            jobs = [publish_changes(catalog, client), watchers.run()]
+            if demo:
+                jobs.append(_pass_days(catalog, watchers))
+            async with _tasks(app, web_socket, jobs, service):
                 yield Site(
                     url=f"http://{LOOPBACK}:{web_port}",
                     hubbub_url=client.endpoint,
@@ -139,12 +145,10 @@ async def _hubbub(
 async def _tasks(
     app: ASGIApp,
     web_socket: socket.socket,
-    watchers: Watchers,
-    catalog: Catalog,
-    client: ServiceClient,
+    jobs: Sequence[Coroutine[None, None, None]],
     service: Service | None,
 ) -> AsyncIterator[None]:
-    """The site's tasks; one that fails ends the site with its error."""
+    """The web server and the site's jobs; one that fails ends the site with its error."""
     server = _Server(
         uvicorn.Config(
             app, log_config=None, access_log=False, timeout_graceful_shutdown=_SHUTDOWN_S
@@ -152,10 +156,7 @@ async def _tasks(
     )
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server.serve([web_socket]), name="web")
-        others = [
-            group.create_task(publish_changes(catalog, client), name="publisher"),
-            group.create_task(watchers.run(), name="watchers"),
-        ]
+        others = [group.create_task(job) for job in jobs]
         try:
             yield
         finally:
@@ -165,6 +166,14 @@ async def _tasks(
             for task in others:
                 task.cancel()
             await asyncio.wait([serving])
+
+
+async def _pass_days(catalog: Catalog, watchers: Watchers) -> None:
+    """Move the simulated world while somebody looks; whoever comes first sees all of it."""
+    while True:
+        await watchers.present.wait()
+        await asyncio.sleep(DEMO_DAY_S)
+        await catalog.pass_day()
 
 
 class _Server(uvicorn.Server):

@@ -34,6 +34,8 @@ class Watchers:
         self._people: dict[str, Counter[str]] = {}
         self._changed: set[str] = set()
         self._wake = asyncio.Event()
+        self.present = asyncio.Event()
+        """Set while anybody watches anything."""
 
     def count(self, name: str) -> int:
         """People with a page of this package open."""
@@ -80,3 +82,7 @@ class Watchers:
     def _note(self, name: str) -> None:
         self._changed.add(name)
         self._wake.set()
+        if self._people:
+            self.present.set()
+        else:
+            self.present.clear()

@@ -39,6 +39,8 @@ SEED = 20260701
 INVENTED = 54
 HISTORY_DAYS = 400
 RELEASES_A_DAY = 2
+RELEASE_DAY = 2
+"""The model package's next version comes a day after the first change of its figures."""
 DEPRECATION_DAY = 3
 
 _THINGS = (
@@ -101,7 +103,7 @@ class WorldSource(RecordedSource):
             _release(self._bodies[name], self.now())
         if self._day == DEPRECATION_DAY:
             _deprecate(self._bodies[changed[0]])
-        return self.release_next() + changed
+        return (self.release_next() if self._day >= RELEASE_DAY else []) + changed
 
     def release_next(self) -> list[str]:
         """Publish the model package's next version; returns its name the first time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -89,7 +90,7 @@ class _Site:
         self._catalog = catalog
         self._live = live
         self._static = StaticFiles()
-        self._templates = _environment(self._static)
+        self._templates = _environment(self._static, catalog.now)
 
     async def page(self, request: Request) -> Response:
         """Every address that the box can lead to."""
@@ -214,7 +215,8 @@ class _Site:
         return Response(body, status, headers, "text/html; charset=utf-8")
 
 
-def _environment(static: StaticFiles) -> Environment:
+def _environment(static: StaticFiles, now: Callable[[], datetime]) -> Environment:
+    """The templates. `now`: the time that ages are told by."""
     environment = Environment(
         loader=PackageLoader("pkgstats.web"),
         autoescape=True,
@@ -222,12 +224,12 @@ def _environment(static: StaticFiles) -> Environment:
         trim_blocks=True,
     )
     environment.filters |= {
-        "age": lambda value: words.age(value, datetime.now(UTC)),
+        "age": lambda value: words.age(value, now()),
         "block_words": lambda block: words.BLOCK_WORDS[block],
         "day": words.day,
         "mark": lambda state: words.MARKS[state],
         "moment": words.moment,
-        "origin_words": lambda origin: words.origin_words(origin, datetime.now(UTC)),
+        "origin_words": lambda origin: words.origin_words(origin, now()),
         "package_url": package_path,
         "search_url": search_path,
         "short": words.short,
