@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
-
-from .driver import Driver
-from .fake_service import FakeService
+from tests.browser.driver import Driver
+from tests.browser.fake_service import FakeService
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [

@@ -4,11 +4,10 @@ import json
 from typing import Any
 
 from playwright.async_api import Page
+from tests.browser.fake_service import FakeService, Peer
 
-from .fake_service import FakeService, Peer
-
-_SETUP = """async (url) => {
-  const module = await import("/hubbub.js");
+_SETUP = """async ([url, source]) => {
+  const module = await import(source);
   window.module = module;
   window.events = [];
   window.urls = 0;
@@ -46,9 +45,9 @@ class Driver:
     def __init__(self, page: Page) -> None:
         self.page = page
 
-    async def open(self, page_url: str, client_url: str) -> None:
+    async def open(self, page_url: str, client_url: str, module: str = "/hubbub.js") -> None:
         await self.page.goto(page_url)
-        await self.page.evaluate(_SETUP, client_url)
+        await self.page.evaluate(_SETUP, [client_url, module])
 
     async def make(self, **options: Any) -> None:
         """`window.client`, with an access URL that says how often it was asked for."""

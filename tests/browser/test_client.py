@@ -3,11 +3,10 @@
 import gzip
 
 import pytest
+from tests.browser.driver import Driver, start
+from tests.browser.fake_service import FakeService
 
 from hubbub.browser import client_source
-
-from .driver import Driver, start
-from .fake_service import FakeService
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

@@ -3,9 +3,8 @@
 import asyncio
 
 import pytest
-
-from .driver import Driver, start
-from .fake_service import FakeService
+from tests.browser.driver import Driver, start
+from tests.browser.fake_service import FakeService
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

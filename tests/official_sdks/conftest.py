@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from tests.official_sdks.upstream import Upstream
 
 from hubbub.service import EventHandlerSettings, HubSettings, Service, Settings
-
-from .upstream import Upstream
 
 HERE = Path(__file__).parent
 NODE = shutil.which("node")

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from tests.official_sdks.conftest import NodeAnswer, run_node
+from tests.official_sdks.proxy import CuttingProxy
+from tests.official_sdks.python_clients import until
+from tests.official_sdks.upstream import Upstream
 
 from hubbub.service import Service, Settings
-
-from .conftest import NodeAnswer, run_node
-from .proxy import CuttingProxy
-from .upstream import Upstream
 
 pytestmark = pytest.mark.node
 
@@ -36,7 +36,7 @@ async def _run(package: str, service: Service, upstream: Upstream) -> NodeAnswer
         forgetful,
         CuttingProxy(forgetful.url) as gate,
         CuttingProxy(service.url, cut_after=CUT_AFTER_BYTES) as proxy,
-        _Control(gate) as control,
+        _Control(gate, forgetful) as control,
     ):
         answer = await run_node(
             "clients.mjs",
@@ -54,10 +54,11 @@ async def _run(package: str, service: Service, upstream: Upstream) -> NodeAnswer
 
 
 class _Control:
-    """A request to `url` cuts the links of a proxy and opens it when the sessions are gone."""
+    """A request to `url` cuts the links of a proxy and opens it when the session is gone."""
 
-    def __init__(self, gate: CuttingProxy) -> None:
+    def __init__(self, gate: CuttingProxy, service: Service) -> None:
         self._gate = gate
+        self._service = service
 
     async def __aenter__(self) -> "_Control":
         app = web.Application()
@@ -74,7 +75,7 @@ class _Control:
     async def _lose(self, request: web.Request) -> web.Response:
         self._gate.is_refusing = True
         self._gate.cut()
-        await asyncio.sleep(0.2)  # the recovery window, and then some
+        await until(lambda: self._service.counts.get("connections.ended") == 1)
         self._gate.is_refusing = False
         return web.Response()
 

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from tests.official_sdks.conftest import NodeAnswer, run_node
 
 from hubbub.service import Service
-
-from .conftest import NodeAnswer, run_node
 
 pytestmark = pytest.mark.node
 

@@ -15,12 +15,11 @@ from azure.messaging.webpubsubclient.models import (
     WebPubSubDataType,
     WebPubSubProtocolType,
 )
+from tests.official_sdks.proxy import CuttingProxy
+from tests.official_sdks.python_clients import TIMEOUT_S, AsyncTester, Client, SyncTester, until
 
 from hubbub.appserver import ServiceClient
 from hubbub.service import Service, Settings
-
-from .proxy import CuttingProxy
-from .python_clients import TIMEOUT_S, AsyncTester, Client, SyncTester, until
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="session"),
@@ -212,7 +211,7 @@ async def test_cp_090_lost_session_is_a_new_connection_in_its_old_groups(lab: La
         await client.call("join_group", lab.group)
         gate.is_refusing = True
         gate.cut()
-        await asyncio.sleep(0.2)  # the recovery window, and then some
+        await until(lambda: forgetful.counts.get("connections.ended") == 1)
         gate.is_refusing = False
         await until(lambda: len(client.log.connected) == 2)
         assert len(client.log.disconnected) == 1

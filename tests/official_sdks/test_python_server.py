@@ -13,10 +13,9 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.messaging.webpubsubclient.models import SendMessageError, WebPubSubDataType
 from azure.messaging.webpubsubservice import WebPubSubServiceClient as SyncServer
 from azure.messaging.webpubsubservice.aio import WebPubSubServiceClient as AsyncServer
+from tests.official_sdks.python_clients import AsyncTester, until
 
 from hubbub.service import Service
-
-from .python_clients import AsyncTester, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
