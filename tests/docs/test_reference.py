@@ -1,0 +1,69 @@
+"""The docs name every setting, command, route, close code and promise that there is."""
+
+import re
+import tomllib
+
+import pytest
+from tests.docs.pages import ROOT
+from tools import generated, pages
+
+import hubbub
+from hubbub.protocol import errors, subprotocols
+from hubbub.service.settings_table import HANDLER_SETTINGS, HUB_SETTINGS, TABLES
+
+DOCS = ROOT / "docs"
+
+
+@pytest.mark.parametrize(("page", "name"), pages.GENERATED)
+def test_part_that_a_program_writes_is_the_written_one(page: str, name: str) -> None:
+    made = pages.GENERATED[page, name]()
+    assert generated.read(DOCS / page, name) == made.strip(), "run: python -m tools.pages"
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    text = (DOCS / "reference" / "settings.md").read_text()
+    rows = [row for table in TABLES.values() for row in table.values()]
+    for row in [*rows, *HUB_SETTINGS, *HANDLER_SETTINGS]:
+        assert f"`{row.key}`" in text, row.key
+    for table in TABLES:
+        assert f"## `[{table}]`" in text
+
+
+def test_every_command_and_option_is_in_the_reference() -> None:
+    text = (DOCS / "reference" / "cli.md").read_text()
+    assert pages.commands()
+    for name, parser in pages.commands().items():
+        section = text.partition(f"## `hubbub {name}`")[2].partition("\n## ")[0]
+        assert section, name
+        for action in pages._options(parser):
+            for option in action.option_strings or [action.metavar]:
+                assert f"`{option}" in section, (name, option)
+
+
+def test_wire_page_names_subprotocols_and_close_codes() -> None:
+    text = (DOCS / "wire.md").read_text()
+    for name in subprotocols.SUPPORTED:
+        assert f"`{name}`" in text
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    codes = {kind.close_code for kind in kinds if issubclass(kind, errors.InvalidMessage)}
+    assert codes == {1003, 1007, 1009}
+    for code in {*codes, 1001, 1002, 1008, 1011}:
+        assert f"| {code} |" in text, code
+
+
+def test_settings_that_pages_name_exist() -> None:
+    known = {row.key for table in TABLES.values() for row in table.values()}
+    known |= {row.key for row in (*HUB_SETTINGS, *HANDLER_SETTINGS)}
+    for page in [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "SECURITY.md"]:
+        text = page.read_text()
+        for name in re.findall(r"`((?:strict|max|outbound|recovery|close|drain)_\w+)`", text):
+            assert name in known, (page, name)
+
+
+def test_changelog_has_the_current_version() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    latest = re.search(r"^## \[(\d+\.\d+\.\d+)\]", text, re.MULTILINE)
+    assert latest is not None
+    assert latest[1] == hubbub.__version__
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == hubbub.__version__
