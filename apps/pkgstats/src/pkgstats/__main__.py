@@ -15,6 +15,8 @@ from pkgstats.settings import InvalidSetting, Settings
 from pkgstats.site import PortInUse, running_site
 
 EXAMPLE = "@azure/web-pubsub-client"
+DEMO_DAY_S = 8.0
+"""A reader of the demo sees the figure move soon, and a release next."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        settings = Settings() if args.demo else Settings.from_environ()
+        settings = Settings(world_day_s=args.day) if args.demo else Settings.from_environ()
         asyncio.run(_run(args, settings))
     except (PortInUse, InvalidSetting, HubbubError) as error:
         print(f"pkgstats: {error}", file=sys.stderr)
@@ -41,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
         description="Recorded packages in a simulated world: offline, with a temporary database.",
     )
     demo.set_defaults(demo=True)
+    demo.add_argument(
+        "--day",
+        type=_seconds,
+        default=DEMO_DAY_S,
+        metavar="SECONDS",
+        help="how long a day of the simulated world lasts while a page is open (default: 8)",
+    )
     serve = commands.add_parser(
         "serve",
         help="the registry of your npm configuration",
@@ -66,6 +75,16 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0.1 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError("a day lasts from 0.1 to 86400 seconds")
+    return seconds
 
 
 async def _run(args: argparse.Namespace, settings: Settings) -> None:

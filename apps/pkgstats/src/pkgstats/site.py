@@ -31,8 +31,6 @@ from pkgstats.settings import InvalidSetting, Settings
 from pkgstats.web.app import Live, create_app
 
 LOOPBACK = "127.0.0.1"
-DEMO_DAY_S = 8.0
-"""A day of the simulated world: a reader sees the figure move soon, and the release next."""
 _SHUTDOWN_S = 3
 """How long running answers may take once the site is told to stop."""
 
@@ -88,7 +86,7 @@ async def running_site(
             app = create_app(catalog, Live(client, handler), settings)
             jobs = [publish_changes(catalog, client), watchers.run()]
             if demo:
-                jobs.append(_pass_days(catalog, watchers))
+                jobs.append(_pass_days(catalog, watchers, settings.world_day_s))
             async with _tasks(app, web_socket, jobs, service):
                 yield Site(
                     url=f"http://{LOOPBACK}:{web_port}",
@@ -168,11 +166,11 @@ async def _tasks(
             await asyncio.wait([serving])
 
 
-async def _pass_days(catalog: Catalog, watchers: Watchers) -> None:
+async def _pass_days(catalog: Catalog, watchers: Watchers, day_s: float) -> None:
     """Move the simulated world while somebody looks; whoever comes first sees all of it."""
     while True:
         await watchers.present.wait()
-        await asyncio.sleep(DEMO_DAY_S)
+        await asyncio.sleep(day_s)
         await catalog.pass_day()
 
 
