@@ -13,7 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 REGISTRIES = ["npmjs.org", "npmjs.com", "pypi.org", "pythonhosted.org", "yarnpkg.com", "jsr.io"]
 """Where packages come from is the business of whoever installs them. Only this line names them."""
 REGISTRY = re.compile("|".join(rf"\b{re.escape(host)}" for host in REGISTRIES))
-MAIL = re.compile(r"[\w.%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}\b", re.IGNORECASE)
+MAIL = re.compile(
+    r"[\w.%+-]+@(?:[a-z0-9-]+\.)+(?!(?:example|invalid|test)\b)[a-z]{2,}\b", re.IGNORECASE
+)
+"""Names that are reserved for examples (RFC 2606) belong to nobody."""
 MACHINE_PATH = re.compile(r"(?<![\w.~:/-])/(?:home|root|Users|work|workspace|mnt|tmp)/[\w.-]+")
 CREDENTIAL = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bgh[pousr]_\w{20,}|\bxox[abp]-\w{10,}|\bAKIA[A-Z0-9]{16}\b"
@@ -65,7 +68,7 @@ def test_tracked_files_hold_none_of(pattern: re.Pattern[str]) -> None:
     ("pattern", "text"),
     [
         (REGISTRY, "https://registry." + REGISTRIES[0] + "/x"),
-        (MAIL, "somebody" + "@" + "mail.example"),
+        (MAIL, "somebody" + "@" + "mail.acme.org"),
         (MACHINE_PATH, "see /home" + "/somebody/notes"),
         (CREDENTIAL, "-----BEGIN " + "RSA PRIVATE KEY-----"),
     ],
@@ -74,7 +77,9 @@ def test_pattern_finds_what_it_is_for(pattern: re.Pattern[str], text: str) -> No
     assert pattern.search(text)
 
 
-@pytest.mark.parametrize("text", ["@azure/web-pubsub-client@1.0.4", "see docs/tmp/x", "~/.local/x"])
+@pytest.mark.parametrize(
+    "text", ["@azure/web-pubsub-client@1.0.4", "role@demo.example", "see docs/tmp/x", "~/.local/x"]
+)
 def test_patterns_leave_ordinary_texts_alone(text: str) -> None:
     assert not any(p.search(text) for p in (REGISTRY, MAIL, MACHINE_PATH, CREDENTIAL))
 

@@ -36,7 +36,7 @@ def test_every_command_and_option_is_in_the_reference() -> None:
         section = text.partition(f"## `hubbub {name}`")[2].partition("\n## ")[0]
         assert section, name
         for action in pages._options(parser):
-            for option in action.option_strings or [action.metavar]:
+            for option in action.option_strings or [str(action.metavar)]:
                 assert f"`{option}" in section, (name, option)
 
 

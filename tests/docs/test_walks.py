@@ -120,7 +120,9 @@ async def test_event_handler_when_served_decides_and_answers(
         assert "http://127.0.0.1:3000" in text
         (tmp_path / "hubbub.toml").write_text(text.replace("http://127.0.0.1:3000", address))
         settings = load(
-            tmp_path / "hubbub.toml", environ={"HUBBUB_ACCESS_KEY": KEY}, flags={"service.port": 0}
+            tmp_path / "hubbub.toml",
+            environ={"HUBBUB_ACCESS_KEY": KEY},
+            flags={"service.port": "0"},
         )
         async with (
             Service(settings) as service,
