@@ -39,14 +39,16 @@ _names = itertools.count()
 
 
 class Lab:
-    """Makes clients of one kind and closes them at the end."""
+    """Makes clients of one kind and lists them, so that they are closed."""
 
-    def __init__(self, kind: str, service: Service, proxy: CuttingProxy) -> None:
+    def __init__(
+        self, kind: str, service: Service, proxy: CuttingProxy, clients: list[Client]
+    ) -> None:
         self.kind = kind
         self.service = service
         self.connection_string = proxy.through(service.connection_string)
         self.group = f"{kind}-{next(_names)}"
-        self.clients: list[Client] = []
+        self.clients = clients
 
     def url(self, connection_string: str | None = None, **token: Any) -> str:
         text = connection_string or self.connection_string
@@ -67,17 +69,31 @@ class Lab:
         await client.open()
         await until(lambda: len(client.log.connected) == 1)
 
-    async def close(self) -> None:
-        await asyncio.gather(*(client.close() for client in self.clients))
-        gc.collect()  # what the clients left behind is theirs, not the next test's
 
-
-@pytest_asyncio.fixture(loop_scope="session", params=sorted(KINDS))
-async def lab(request: pytest.FixtureRequest, service: Service) -> AsyncIterator[Lab]:
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def proxy(service: Service) -> AsyncIterator[CuttingProxy]:
     async with CuttingProxy(service.url, delay_s=ANSWER_DELAY_S) as proxy:
-        lab = Lab(request.param, service, proxy)
-        yield lab
-        await lab.close()
+        yield proxy
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def clients(proxy: CuttingProxy) -> AsyncIterator[list[Client]]:
+    """Closed together at the end: each takes a second for it."""
+    clients: list[Client] = []
+    yield clients
+    await close_all(clients)
+
+
+@pytest.fixture(params=sorted(KINDS))
+def lab(
+    request: pytest.FixtureRequest, service: Service, proxy: CuttingProxy, clients: list[Client]
+) -> Lab:
+    return Lab(request.param, service, proxy, clients)
+
+
+async def close_all(clients: list[Client]) -> None:
+    await asyncio.gather(*(client.close() for client in clients))
+    gc.collect()  # what the clients left behind is theirs, not the next test's
 
 
 async def test_connect_by_url_and_close(lab: Lab) -> None:
@@ -224,6 +240,7 @@ async def test_cp_090_lost_session_is_a_new_connection_in_its_old_groups(lab: La
                 while not client.log.group:
                     await direct.send_to_group(lab.group, "welcome")
                     await asyncio.sleep(0.05)
+        await close_all([client])
 
 
 async def test_cp_086_cut_links_lose_and_repeat_nothing(service: Service) -> None:
@@ -236,7 +253,7 @@ async def _receive_through_cuts(kind: str, service: Service) -> None:
         CuttingProxy(service.url, cut_after=CUT_AFTER_BYTES, delay_s=0.001) as proxy,
         aiohttp.ClientSession() as session,
     ):
-        lab = Lab(kind, service, proxy)
+        lab = Lab(kind, service, proxy, [])
         client = await lab.client(groups=[lab.group])
         url = lab.url(service.connection_string)
         async with session.ws_connect(url, protocols=["json.webpubsub.azure.v1"]) as sender:
@@ -261,7 +278,7 @@ async def _receive_through_cuts(kind: str, service: Service) -> None:
         assert len(client.log.connected) == 1
         assert client.log.disconnected == []
         assert proxy.cuts == len(CUT_AFTER_BYTES)
-        await lab.close()
+        await close_all(lab.clients)
 
 
 def _has_messages(client: Client, count: int) -> bool:

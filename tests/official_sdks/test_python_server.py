@@ -59,7 +59,7 @@ class Server:
         await self._aio.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session", params=["sync", "aio"])
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["sync", "aio"])
 async def server(request: pytest.FixtureRequest, service: Service) -> AsyncIterator[Server]:
     async with AsyncExitStack() as stack:
         server = Server(request.param, service.connection_string)
