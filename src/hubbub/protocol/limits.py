@@ -65,6 +65,11 @@ MAX_PATTERNS = 10
 MAX_LITERAL_RULES = 1000
 """Group patterns in roles: length, unescaped stars each, patterns and literal names per action. documented, emulator."""
 
+MAX_FILTER_DEPTH = 100
+MAX_FILTER_INTEGER = 2**31 - 1
+MAX_FILTER_CHARS = 65_536
+"""OData filters: nesting of parentheses and calls, largest integer, length. emulator, documented, ours."""
+
 MAX_CLOSE_REASON_BYTES = 123
 """UTF-8 bytes of a close reason (RFC 6455, 5.5)."""
 
