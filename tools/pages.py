@@ -12,7 +12,9 @@ from typing import Any
 
 from tools import generated
 
+from hubbub import appserver, service
 from hubbub.cli.main import build_parser
+from hubbub.protocol import errors
 from hubbub.protocol.service_session import TRANSITIONS, Effect, State
 from hubbub.service.rest.app import ROUTES
 
@@ -113,8 +115,34 @@ def rest_routes() -> str:
     return "\n".join(lines)
 
 
+# --- errors ----------------------------------------------------------------------------------
+
+
+def error_classes() -> str:
+    """Every error that users of the packages may meet, with its stable word for programs."""
+    lines = ["| class | `code` | again? | meaning |", "| --- | --- | --- | --- |"]
+    for module in (errors, appserver, service):
+        names = module.__all__ if module is not errors else vars(module)
+        for name in names:
+            kind = getattr(module, name)
+            if not isinstance(kind, type) or not issubclass(kind, errors.HubbubError):
+                continue
+            if module is not errors and hasattr(errors, name):
+                continue  # told already
+            own = kind.__doc__ if "__doc__" in vars(kind) and kind.__doc__ else ""
+            is_retryable = "yes" if kind.retryable else "no"
+            if kind is errors.RequestError:
+                is_retryable = "the error says"
+            meaning = _prose(own.partition("\n\n")[0])
+            lines.append(
+                f"| `{module.__name__}.{name}` | `{kind.code}` | {is_retryable} | {meaning} |"
+            )
+    return "\n".join(lines)
+
+
 GENERATED: dict[tuple[str, str], Callable[[], str]] = {
     ("reference/cli.md", "commands"): cli_commands,
+    ("reference/errors.md", "errors"): error_classes,
     ("design/0004-sessions.md", "states"): session_states,
     ("wire.md", "routes"): rest_routes,
 }

@@ -40,6 +40,22 @@ def test_every_command_and_option_is_in_the_reference() -> None:
                 assert f"`{option}" in section, (name, option)
 
 
+def test_every_error_code_is_in_the_reference() -> None:
+    text = (DOCS / "reference" / "errors.md").read_text()
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, errors.HubbubError):
+            assert f"| `{kind.code}` |" in text, kind
+
+
+def test_readme_of_the_tests_names_every_folder() -> None:
+    text = (ROOT / "tests" / "README.md").read_text()
+    files = [*(ROOT / "tests").rglob("test_*.py"), *(ROOT / "tests" / "typing").glob("*.py")]
+    folders = {file.relative_to(ROOT / "tests").parts[0] for file in files}
+    assert {"wire", "typing", "docs"} <= folders
+    for folder in folders:
+        assert f"| `{folder}/` |" in text, folder
+
+
 def test_wire_page_names_subprotocols_and_close_codes() -> None:
     text = (DOCS / "wire.md").read_text()
     for name in subprotocols.SUPPORTED:
@@ -54,7 +70,13 @@ def test_wire_page_names_subprotocols_and_close_codes() -> None:
 def test_settings_that_pages_name_exist() -> None:
     known = {row.key for table in TABLES.values() for row in table.values()}
     known |= {row.key for row in (*HUB_SETTINGS, *HANDLER_SETTINGS)}
-    for page in [*DOCS.rglob("*.md"), ROOT / "README.md", ROOT / "SECURITY.md"]:
+    written = [
+        DOCS / "start.md",
+        DOCS / "wire.md",
+        *DOCS.glob("howto/*.md"),
+        *DOCS.glob("design/*.md"),
+    ]
+    for page in [*written, ROOT / "README.md", ROOT / "SECURITY.md"]:
         text = page.read_text()
         for name in re.findall(r"`((?:strict|max|outbound|recovery|close|drain)_\w+)`", text):
             assert name in known, (page, name)

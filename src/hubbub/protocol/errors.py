@@ -38,6 +38,8 @@ class InvalidMessage(HubbubError):
 
 
 class MessageTooLarge(InvalidMessage):
+    """A message above the limit of bytes; it must not be repeated."""
+
     code = "MessageTooLarge"
     close_code = 1009
 
@@ -50,21 +52,25 @@ class UnsupportedFrame(InvalidMessage):
 
 
 class InvalidName(HubbubError, ValueError):
+    """A hub, group, event or user name against the rules."""
+
     code = "InvalidName"
 
 
 class InvalidToken(HubbubError):
-    """The message says what is wrong and never holds the token or the key."""
+    """A token that does not let its bearer in. The message never holds the token or the key."""
 
     code = "InvalidToken"
 
 
 class InvalidConnectionString(HubbubError, ValueError):
+    """No `Endpoint=…;AccessKey=…;Version=1.0;`; the message says what is missing, never the key."""
+
     code = "InvalidConnectionString"
 
 
 class SettingsError(HubbubError, ValueError):
-    """`problems`: every fault found, each a sentence that names its key."""
+    """Settings that cannot be used. `problems`: every fault, each a sentence that names its key."""
 
     code = "Settings"
 
@@ -74,6 +80,8 @@ class SettingsError(HubbubError, ValueError):
 
 
 class EngineError(HubbubError):
+    """What carries messages between nodes could not do it."""
+
     code = "Engine"
 
 
@@ -85,6 +93,8 @@ class EngineUnavailable(EngineError):
 
 
 class Overloaded(EngineError):
+    """A node does not keep up; nothing was sent."""
+
     code = "Overloaded"
     retryable = True
 
