@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from pkgstats import grammar, series, urls
-from pkgstats.assemble import NO_ANSWER_WORDS, Assembler
+from pkgstats.assemble import LOADING_WORDS, NO_ANSWER_WORDS, Assembler
 from pkgstats.models import (
     NOT_AVAILABLE,
     AbilityState,
@@ -44,7 +44,16 @@ from pkgstats.models import (
 )
 from pkgstats.refresh import Refresher
 from pkgstats.settings import Settings
-from pkgstats.sources.base import FoundPage, NoData, NotOffered, NotSet, Refusal, Release, Source
+from pkgstats.sources.base import (
+    Failing,
+    FoundPage,
+    NoData,
+    NotOffered,
+    NotSet,
+    Refusal,
+    Release,
+    Source,
+)
 from pkgstats.sources.choose import ABILITIES, Chosen, choose_source
 from pkgstats.sources.world import WorldSource
 from pkgstats.store import counts, outbox, packages, people, states
@@ -410,8 +419,7 @@ class Catalog:
         """Ask for a name never seen, unless it was refused a moment ago."""
         state = await self._store.read(lambda db: states.block(db, name, Block.REGISTRY))
         if state is not None and not self._refresher.is_due(state):
-            absent = state.ended is Ended.NO_DATA
-            return NoData() if absent else NotOffered(state.detail)
+            return _remembered(state)
         task = self._refresher.packument(name)
         await asyncio.wait([task], timeout=_left(deadline))
         return task.result() if task.done() and not task.cancelled() else None
@@ -455,10 +463,12 @@ class Catalog:
         }[reason]
         origins: tuple[Origin, ...] = ()
         if reason is NotFoundReason.NO_ANSWER:
-            setless = isinstance(refusal, NotSet | NotOffered)
-            told = OriginState.NOT_AVAILABLE if setless else OriginState.FAILING
-            said = NOT_AVAILABLE if setless else NO_ANSWER_WORDS
-            origins = (Origin(Block.REGISTRY, told, self.now(), said),)
+            told = Origin(Block.REGISTRY, OriginState.FAILING, self.now(), NO_ANSWER_WORDS)
+            if refusal is None:
+                told = Origin(Block.REGISTRY, OriginState.LOADING, self.now(), LOADING_WORDS)
+            elif isinstance(refusal, NotSet | NotOffered):
+                told = Origin(Block.REGISTRY, OriginState.NOT_AVAILABLE, self.now(), NOT_AVAILABLE)
+            origins = (told,)
         near = await self.suggest(name.partition("/")[2] or name, 5)
         return NotFound(name, version, reason, words, tuple(near), origins)
 
@@ -532,6 +542,17 @@ _ABILITY_STATES = {
 }
 
 
+def _remembered(state: states.BlockState) -> Refusal:
+    match state.ended:
+        case Ended.NO_DATA:
+            return NoData()
+        case Ended.NOT_SET:
+            return NotSet(state.detail)
+        case Ended.NOT_OFFERED:
+            return NotOffered(state.detail)
+    return Failing(state.detail)
+
+
 def _left(deadline: float) -> float:
     return max(0.0, deadline - asyncio.get_running_loop().time())
 
@@ -546,6 +567,11 @@ def _suggested(db: packages.Database, text: str, limit: int) -> list[str]:
 
 def _unknown_card(name: str) -> ResultCard:
     return ResultCard(name, None, "", None, None, None, (), None, None, (), ())
+
+
+def wall_clock() -> datetime:
+    """The time of `serve`."""
+    return datetime.now(UTC)
 
 
 @asynccontextmanager
@@ -566,7 +592,7 @@ async def open_catalog(settings: Settings, *, demo: bool = False) -> AsyncIterat
 async def _running(settings: Settings, path: Path, *, demo: bool) -> AsyncIterator[Catalog]:
     chosen = await choose_source(settings, demo=demo)
     source = chosen.source
-    now = source.now if isinstance(source, WorldSource) else lambda: datetime.now(UTC)
+    now = source.now if isinstance(source, WorldSource) else wall_clock
     store = Store(path, durable=not demo)
     await store.open()
     refresher = Refresher(

@@ -30,7 +30,7 @@ class Settings:
     starter: tuple[str, ...] = STARTER
     db: str = ""
     """Database file; empty: a file in the user's data folder (demo: a temporary one)."""
-    world_day_s: float = 30.0
+    world_day_s: float = 10.0
     """demo: seconds after which a day of the simulated world passes; 0: never by itself."""
     hubbub: str = ""
     """hubbub connection string; empty: an own hubbub on loopback."""

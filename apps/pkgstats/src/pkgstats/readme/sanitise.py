@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from html import escape
 from urllib.parse import quote, urljoin, urlsplit
 
 import nh3
@@ -18,6 +19,7 @@ from pkgstats.sources.repository import file_base
 ID_PREFIX = "user-content-"
 LINK_REL = "nofollow ugc noopener noreferrer"
 MAX_URL = 2000
+MAX_PASSES = 5
 
 SCROLL_CLASS = "readme-scroll"
 IMAGE_CLASS = "readme-image"
@@ -75,7 +77,11 @@ Resolve = Callable[[str, bool], str | None]
 
 
 def clean(html: str, resolve: Resolve) -> str:
-    """Safe HTML; addresses go through `resolve`, ids get a prefix so that they clobber nothing."""
+    """Safe HTML; addresses go through `resolve`, ids get a prefix so that they clobber nothing.
+
+    Cleaned until nothing changes any more: an HTML parser reads some odd nestings (a heading in a
+    table in a heading) differently after they were written out. What never settles is shown as text.
+    """
 
     def attribute(tag: str, name: str, value: str) -> str | None:
         if name == "href":
@@ -90,6 +96,15 @@ def clean(html: str, resolve: Resolve) -> str:
             return value if _VALUES[name].fullmatch(value) else None
         return value
 
+    for _ in range(MAX_PASSES):
+        cleaned = _clean_once(html, attribute)
+        if cleaned == html:
+            return html
+        html = cleaned
+    return escape(html)
+
+
+def _clean_once(html: str, attribute: Callable[[str, str, str], str | None]) -> str:
     return nh3.clean(
         html,
         tags=_TAGS,

@@ -93,9 +93,9 @@ def _path(member: tarfile.TarInfo) -> str | None:
     """The path below the top folder (mostly, but not always, `package/`)."""
     if not member.isreg() or member.size < 0:
         return None
-    _top, _slash, path = member.name.removeprefix("./").partition("/")
+    top, _slash, path = member.name.removeprefix("./").partition("/")
     parts = path.split("/")
-    is_plain = path and len(path) <= MAX_PATH and ".." not in parts and "" not in parts
+    is_plain = top and path and len(path) <= MAX_PATH and ".." not in parts and "" not in parts
     return path if is_plain and path.isprintable() else None
 
 

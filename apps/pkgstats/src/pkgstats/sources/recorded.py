@@ -45,6 +45,7 @@ _PLACEHOLDERS = {
     "{AT}": "@",
     "{REGISTRY}": "https://registry.example",
     "{DOWNLOADS}": "https://downloads.example",
+    "{REPLICATE}": "https://replicate.example",
     "{NPM_SITE}": "https://site.example",
     "{EMAIL}": "role@demo.example",
 }

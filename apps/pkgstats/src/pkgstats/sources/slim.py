@@ -30,7 +30,9 @@ DEPENDENCY_KINDS: tuple[DependencyKind, ...] = (
     "optionalDependencies",
 )
 
-_MAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}")
+_MAIL = re.compile(
+    r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,4}\.[A-Za-z]{2,24}"
+)
 _ENGINE = re.compile(r"\s*([A-Za-z][\w-]*)\s*(.*)")
 
 
@@ -174,7 +176,7 @@ def _text(value: object, limit: int = MAX_TEXT) -> str:
 
 
 def _public(text: str) -> str:
-    return _MAIL.sub("(address left out)", text)
+    return _MAIL.sub("(address left out)", text) if "@" in text else text
 
 
 def _first(value: object) -> object:

@@ -42,6 +42,7 @@ RELEASES_A_DAY = 2
 RELEASE_DAY = 2
 """The model package's next version comes a day after the first change of its figures."""
 DEPRECATION_DAY = 3
+NEXT_VERSION_DAY = 2
 
 _THINGS = (
     "anchor beacon bridge buffer button cable canvas channel clock compass cursor dial draft echo"

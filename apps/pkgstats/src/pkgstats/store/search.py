@@ -147,6 +147,8 @@ def _text_matches(db: sqlite3.Connection, want: Wanted) -> dict[int, float]:
 
 
 def _rows(db: sqlite3.Connection, want: Wanted, ids: list[int] | None) -> list[sqlite3.Row]:
+    if ids is None and not (want.scopes or want.maintainers or want.keywords):
+        return []
     conditions, values = ["1"], list[object]()
     if ids is not None:
         conditions.append(f"p.id IN ({', '.join('?' * len(ids))})")
@@ -167,8 +169,6 @@ def _rows(db: sqlite3.Connection, want: Wanted, ids: list[int] | None) -> list[s
         values += want.keywords
     if want.without_deprecated:
         conditions.append("p.deprecated IS NULL")
-    if len(conditions) == 1:
-        return []
     return db.execute(
         f"{_SELECT} WHERE {' AND '.join(conditions)} LIMIT {2 * MAX_CANDIDATES}", values
     ).fetchall()
