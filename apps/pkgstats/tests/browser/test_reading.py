@@ -25,7 +25,7 @@ async def test_without_script_the_box_leads_to_a_whole_page(new_tab: Any, site: 
     await expect(page.locator(".readme h2")).to_have_text("Top")
     await expect(page.locator("svg.chart.at-ml")).to_be_visible()
     # What needs the script isn't there: no dead button, no claim to be live.
-    for hidden in ("#live", "#copy", "#again", "#release", "#watchers"):
+    for hidden in ("#live", "#copy", "#release", "#watchers"):
         await expect(page.locator(hidden)).to_be_hidden()
     await page.get_by_text("Tips").click()
     await expect(page.get_by_role("link", name="pkg:react")).to_be_visible()

@@ -230,6 +230,7 @@ def _environment(static: StaticFiles, now: Callable[[], datetime]) -> Environmen
         "mark": lambda state: words.MARKS[state],
         "moment": words.moment,
         "origin_words": lambda origin: words.origin_words(origin, now()),
+        "packages": words.packages,
         "package_url": package_path,
         "search_url": search_path,
         "short": words.short,

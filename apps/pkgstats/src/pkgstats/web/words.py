@@ -41,6 +41,10 @@ def short(value: int) -> str:
     return f"{value / 1000:.0f} k" if value >= 10_000 else thousands(value)
 
 
+def packages(count: int) -> str:
+    return f"{count:,} package{'' if count == 1 else 's'}"
+
+
 def size(count: int) -> str:
     """Bytes in decimal units, as npm writes them."""
     value, unit = float(count), "B"

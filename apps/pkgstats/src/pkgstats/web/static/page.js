@@ -2,7 +2,6 @@
 
 const group = document.body.dataset.group; // "pkg:NAME" on the page of a package, else nothing
 const badge = document.getElementById("live");
-const again = document.getElementById("again");
 const total = document.getElementById("total");
 const said = document.getElementById("said");
 const SAY_EVERY_MS = 30_000;
@@ -142,7 +141,6 @@ function state(name) {
   badge.dataset.state = name;
   badge.textContent = WORDS[name];
   badge.hidden = false;
-  again.hidden = name !== "stopped";
 }
 
 /** Asked before each connection: a token that opens this page's group and nothing else. */
@@ -214,7 +212,6 @@ const connectOnce = () =>
     console.warn("pkgstats: no live parts on this page.", error.message);
   }));
 
-again?.addEventListener("click", () => start());
 // Goodbye in words: else hubbub keeps the session for its return, and the reader counts as watching.
 addEventListener("pagehide", () => client?.stop());
 addEventListener("pageshow", (event) => event.persisted && client && start());
