@@ -5,6 +5,7 @@ from collections import deque
 from typing import Protocol
 
 from hubbub.protocol import limits
+from hubbub.protocol.filters import Attributes
 from hubbub.protocol.json_codec import encode_response
 from hubbub.protocol.messages import Ack, Request, Response
 from hubbub.protocol.service_session import ServiceSession
@@ -14,6 +15,9 @@ from hubbub.service.upstream.source import EventSource
 
 PLAIN, JSON, RELIABLE = range(3)
 """Kinds of clients: what a message looks like on the wire."""
+
+
+_NO_GROUPS: frozenset[str] = frozenset()
 
 
 class Socket(Protocol):
@@ -98,6 +102,11 @@ class Connection:
         self.invocation_tasks: dict[str, asyncio.Task[None]] | None = None
         self.window: asyncio.TimerHandle | None = None
         self._held_acks: deque[Ack] | None = None
+
+    @property
+    def attributes(self) -> Attributes:
+        """What a filter sees of it now."""
+        return Attributes(self.id, self.user_id, self.groups or _NO_GROUPS, self.subprotocol)
 
     def attach(self, socket: Socket) -> None:
         self.socket = socket

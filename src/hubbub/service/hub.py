@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from hubbub.protocol.errors import EngineUnavailable
+from hubbub.protocol.filters import Predicate
 from hubbub.protocol.json_codec import encode_response
 from hubbub.protocol.messages import Connected, Disconnected, Metadata, Payload
 from hubbub.protocol.service_session import Effect, Input, State
@@ -23,6 +24,19 @@ from hubbub.service.upstream import Upstream
 log = logging.getLogger("hubbub.service")
 
 NOBODY: frozenset[str] = frozenset()
+
+
+def select(
+    candidates: Iterable[Connection],
+    excluded: frozenset[str] = NOBODY,
+    matches: Predicate | None = None,
+) -> Iterable[Connection]:
+    """The candidates that are not excluded and match the filter; without either, as they are."""
+    if excluded:
+        candidates = [c for c in candidates if c.id not in excluded]
+    if matches is not None:
+        candidates = [c for c in candidates if matches(c.attributes)]
+    return candidates
 
 
 class Hub:
@@ -157,6 +171,12 @@ class Hub:
             socket.close(code, reason)
         self._forget(connection, cause or reason)
 
+    def close_for_app_server(self, connection: Connection, reason: str) -> None:
+        """The customer's backend wants the client out; it hears of it with the same reason."""
+        if connection.session.state is not State.ENDED:
+            self._counts["closed.ClosedByAppServer"] += 1
+            self.close_connection(connection, 1000, reason)
+
     def close_slow(self, slow: Iterable[Connection]) -> None:
         for connection in slow:
             if connection.session.state is State.ENDED:
@@ -202,12 +222,15 @@ class Hub:
     # --- groups ------------------------------------------------------------------------------
 
     def join_group(self, connection: Connection, name: str) -> None:
-        """Joining twice changes nothing."""
+        """Joining twice changes nothing, and who has left the hub joins no more."""
         group = self.groups.get(name)
+        if group is not None and group.pending:
+            self.flush()  # may close slow clients: this one, or the group's last
+            group = self.groups.get(name)
+        if connection.session.state is State.ENDED:
+            return
         if group is None:
             group = self.groups[name] = Group(name)
-        elif group.pending:
-            self.flush()
         group.members[connection.id] = connection
         if connection.groups is None:
             connection.groups = set()
@@ -215,8 +238,15 @@ class Hub:
 
     def leave_group(self, connection: Connection, name: str) -> None:
         if connection.groups is not None and name in connection.groups:
+            self.flush()  # may close slow clients, this one too
+            if name in connection.groups:
+                self._remove(connection, name)
+
+    def leave_all_groups(self, connection: Connection) -> None:
+        if connection.groups:
             self.flush()
-            self._remove(connection, name)
+            for name in list(connection.groups):
+                self._remove(connection, name)
 
     def _remove(self, connection: Connection, name: str) -> None:
         assert connection.groups is not None, "a member knows its groups"
@@ -236,20 +266,27 @@ class Hub:
         from_user_id: str | None = None,
         no_echo: str | None = None,
         excluded: frozenset[str] = NOBODY,
+        matches: Predicate | None = None,
         ttl_seconds: int = 0,
         metadata: Metadata | None = None,
     ) -> None:
         """Accepted when it returns. `no_echo`: the sending connection, which gets no copy.
 
+        `matches`: the filter; None = no filter, which costs nothing per member.
         Raises: EngineUnavailable: nothing was sent.
         """
         self._require_engine()
+        if matches is not None:
+            self.flush()  # so that this one can go at once and keeps its place in the group
         members = self.groups.get(group)
         if members is None:
             return
         if no_echo is not None:
             excluded = excluded | {no_echo}
         message = self._outgoing(payload, ttl_seconds, metadata, group, from_user_id)
+        if matches is not None:
+            self._deliver(select(members.members.values(), excluded, matches), message)
+            return
         if not members.pending:
             if not self._pending:
                 self._loop.call_soon(self.flush)
@@ -263,26 +300,28 @@ class Hub:
         payload: Payload,
         *,
         excluded: frozenset[str] = NOBODY,
+        matches: Predicate | None = None,
         ttl_seconds: int = 0,
         metadata: Metadata | None = None,
     ) -> None:
-        """To every connection of the hub. Raises: EngineUnavailable."""
-        members: Iterable[Connection] = self.connections.values()
-        if excluded:
-            members = [m for m in members if m.id not in excluded]
-        self._send_direct(members, payload, ttl_seconds, metadata)
+        """To every connection of the hub that the filter matches. Raises: EngineUnavailable."""
+        self._prepare_direct()
+        members = select(self.connections.values(), excluded, matches)
+        self._deliver(members, self._outgoing(payload, ttl_seconds, metadata))
 
     def send_to_user(
         self,
         user_id: str,
         payload: Payload,
         *,
+        matches: Predicate | None = None,
         ttl_seconds: int = 0,
         metadata: Metadata | None = None,
     ) -> None:
-        """To every connection of the user. Raises: EngineUnavailable."""
-        members = self.users.get(user_id, {}).values()
-        self._send_direct(members, payload, ttl_seconds, metadata)
+        """To every connection of the user that the filter matches. Raises: EngineUnavailable."""
+        self._prepare_direct()
+        members = select(self.users.get(user_id, {}).values(), NOBODY, matches)
+        self._deliver(members, self._outgoing(payload, ttl_seconds, metadata))
 
     def send_to_connection(
         self,
@@ -293,20 +332,17 @@ class Hub:
         metadata: Metadata | None = None,
     ) -> None:
         """To one connection, if it exists. Raises: EngineUnavailable."""
+        self._prepare_direct()
         connection = self.connections.get(connection_id)
         members = () if connection is None else (connection,)
-        self._send_direct(members, payload, ttl_seconds, metadata)
+        self._deliver(members, self._outgoing(payload, ttl_seconds, metadata))
 
-    def _send_direct(
-        self,
-        members: Iterable[Connection],
-        payload: Payload,
-        ttl_seconds: int,
-        metadata: Metadata | None,
-    ) -> None:
+    def _prepare_direct(self) -> None:
+        """A direct message overtakes nothing that was sent before it."""
         self._require_engine()
         self.flush()
-        message = self._outgoing(payload, ttl_seconds, metadata)
+
+    def _deliver(self, members: Iterable[Connection], message: Outgoing) -> None:
         self.close_slow(fan_out(members, Batch((message,))))
 
     def _outgoing(

@@ -1,17 +1,26 @@
-"""A REST app over a node that only writes down what it was asked to send."""
+"""A REST app over real hubs that only write down what they were asked to send."""
 
+import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import pytest
 
+from hubbub.protocol.roles import Permissions
+from hubbub.protocol.service_session import ServiceSession
+from hubbub.service.connection import JSON as JSON_CLIENT
+from hubbub.service.connection import Connection, Socket
 from hubbub.service.engine.interface import HealthState, NodeInfo
+from hubbub.service.hub import Hub
+from hubbub.service.observe import Counts
+from hubbub.service.outbox import Outbox
 from hubbub.service.rest.app import create_app
 from hubbub.service.settings import Settings
+from hubbub.service.upstream import EventSource
 
 KEY = "primary-key-of-the-test-with-enough-bytes="
 OTHER_KEY = "secondary-key-of-the-test-with-enough-bytes"
@@ -33,10 +42,42 @@ class Sent:
     options: dict[str, Any]
 
 
-@dataclass
-class FakeHub:
-    name: str
-    node: "FakeNode"
+class FakeUpstream:
+    """Keeps who has left, and why."""
+
+    def __init__(self):
+        self.left = []
+
+    def connected(self, source):
+        pass
+
+    def disconnected(self, source, reason):
+        self.left.append((source.connection_id, reason))
+
+
+class FakeSocket:
+    """Keeps what is written and how it was closed."""
+
+    def __init__(self):
+        self.written = []
+        self.closed = None
+        self.outbox = Outbox(
+            cast(asyncio.Transport, self), max_messages=5, max_bytes=10_000, now=lambda: 0.0
+        )
+
+    def write(self, data):
+        self.written.append(data)
+
+    def close(self, code, reason):
+        self.closed = (code, reason)
+
+
+class FakeHub(Hub):
+    """Who is where is real; sends are written down."""
+
+    def __init__(self, name: str, node: "FakeNode"):
+        super().__init__(name, node.settings, node.engine, node.upstream, Counts(), lambda *_: "t")
+        self.node = node
 
     def send_to_all(self, payload, **options):
         self.node.record(self.name, "all", None, payload, options)
@@ -68,9 +109,13 @@ class FakeNode:
     is_draining: bool = False
     sent: list[Sent] = field(default_factory=list)
     fault: Exception | None = None
+    upstream: FakeUpstream = field(default_factory=FakeUpstream)
+    hubs: dict[str, FakeHub] = field(default_factory=dict)
 
     def hub(self, name: str) -> FakeHub:
-        return FakeHub(name, self)
+        if name not in self.hubs:
+            self.hubs[name] = FakeHub(name, self)
+        return self.hubs[name]
 
     def record(self, hub, verb, target, payload, options):
         if self.fault is not None:
@@ -110,6 +155,23 @@ class Bench:
     @property
     def sent(self) -> list[Sent]:
         return self.node.sent
+
+    @property
+    def hub(self) -> FakeHub:
+        return self.node.hub("chat")
+
+    def connect(
+        self, name: str, *, user: str | None = None, groups: Iterable[str] = (), roles=()
+    ) -> Connection:
+        """A JSON client of hub chat."""
+        source = EventSource(hub="chat", connection_id=name, origin="localhost", user_id=user)
+        session = ServiceSession(name, Permissions(roles), is_reliable=False)
+        connection = Connection(session, source, kind=JSON_CLIENT, subprotocol="json")
+        self.hub.admit(connection, cast(Socket, FakeSocket()), groups)
+        return connection
+
+    def members(self, group: str) -> list[str]:
+        return sorted(self.hub.groups[group].members) if group in self.hub.groups else []
 
     @property
     def only(self) -> Sent:

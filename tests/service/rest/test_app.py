@@ -289,29 +289,6 @@ async def test_ra_097_known_path_when_method_is_another_answers_405(bench, metho
     assert answer.code == "Error.MethodNotAllowed"
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "name"),
-    [(m, p, o.name) for m, p, o in EVERY if o.handler is None],
-)
-async def test_operation_when_not_supported_answers_501(bench, method, path, name):
-    answer = await bench.request(method, path)
-    assert (answer.status, answer.headers["x-ms-error-code"]) == (501, "NotImplemented")
-    if method == "HEAD":
-        assert answer.body == b""
-    else:
-        assert answer.code == "NotImplemented"
-        assert name in answer.json["message"]
-
-
-@pytest.mark.parametrize("target", ["", "/users/u", "/groups/g"])
-async def test_filter_when_given_answers_501_and_sends_nothing(bench, target):
-    path = f"/api/hubs/chat{target}/:send"
-    answer = await bench.request("POST", path, query="filter=userId%20eq%20'u'")
-    assert (answer.status, answer.code, bench.sent) == (501, "NotImplemented", [])
-    assert (await bench.request("POST", path, query="filter=")).status == 202
-    assert len(bench.sent) == 1
-
-
 # --- trouble ---------------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ ROUTER = Router(ROUTES)
 def names_of(path: str, method: str) -> tuple[str, tuple[bytes, ...]]:
     match = ROUTER.find(path.encode())
     assert match is not None
-    return match.operations[method].name, match.names
+    return match.operations[method].name, tuple(match.names.values())
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,30 @@ def test_find_when_path_is_not_in_the_table_gives_none(path):
     assert ROUTER.find(path.encode()) is None
 
 
+def test_find_gives_each_name_its_place():
+    match = ROUTER.find(b"/api/hubs/h/groups/g/connections/c")
+    assert match is not None
+    assert match.names == {"hub": b"h", "group": b"g", "connection": b"c"}
+    match = ROUTER.find(b"/api/hubs/h/users/u/groups/g")
+    assert match is not None
+    assert match.names == {"hub": b"h", "user": b"u", "group": b"g"}
+
+
+async def nothing(call):
+    raise AssertionError("is not called")
+
+
+ONE, TWO = Operation("one", nothing), Operation("two", nothing)
+
+
 def test_router_when_a_path_is_there_twice_refuses_the_table():
     with pytest.raises(AssertionError, match="twice"):
-        Router([("/a/{x}", {"GET": Operation("one")}), ("/A/{y}", {"GET": Operation("two")})])
+        Router([("/a/{x}", {"GET": ONE}), ("/A/{y}", {"GET": TWO})])
 
 
 def test_router_when_literals_of_one_length_differ_in_place_refuses_the_table():
     with pytest.raises(AssertionError, match="literals"):
-        Router([("/a/{x}", {"GET": Operation("one")}), ("/{x}/a", {"GET": Operation("two")})])
+        Router([("/a/{x}", {"GET": ONE}), ("/{x}/a", {"GET": TWO})])
 
 
 def test_routes_hold_all_operations_of_the_api():

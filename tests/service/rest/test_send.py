@@ -1,8 +1,9 @@
 import pytest
 
+from hubbub.protocol.filters import Attributes
 from hubbub.protocol.messages import DataType, Payload
 
-NO_OPTIONS = {"excluded": frozenset(), "ttl_seconds": 0, "metadata": None}
+NO_OPTIONS = {"excluded": frozenset(), "matches": None, "ttl_seconds": 0, "metadata": None}
 
 
 async def test_send_to_all_reaches_the_hub(bench):
@@ -26,6 +27,7 @@ async def test_ra_049_send_to_group_reaches_the_group_without_a_sender(bench):
     assert (bench.only.verb, bench.only.target) == ("group", "g")
     assert bench.only.options == {
         "excluded": frozenset({"c1"}),
+        "matches": None,
         "ttl_seconds": 7,
         "metadata": {"a": "b"},
     }
@@ -41,7 +43,8 @@ async def test_ra_047_ra_048_send_to_one_takes_no_excluded(bench, kind, verb):
     )
     assert answer.status == 202
     assert (bench.only.verb, bench.only.target) == (verb, "x")
-    assert bench.only.options == {"ttl_seconds": 7, "metadata": {"a": "b"}}
+    no_filter = {"matches": None} if verb == "user" else {}
+    assert bench.only.options == {"ttl_seconds": 7, "metadata": {"a": "b"}, **no_filter}
 
 
 @pytest.mark.parametrize(
@@ -57,3 +60,59 @@ async def test_ra_047_ra_048_send_to_one_takes_no_excluded(bench, kind, verb):
 async def test_ra_037_ra_038_excluded_is_repeatable_and_exact(bench, query, excluded):
     assert (await bench.send(query=query)).status == 202
     assert bench.only.options["excluded"] == excluded
+
+
+# --- filter ----------------------------------------------------------------------------------
+
+WITH_FILTER = ["", "/users/u", "/groups/g"]
+
+
+@pytest.mark.parametrize("target", WITH_FILTER)
+async def test_ra_044_filter_is_decoded_once_and_handed_on(bench, target):
+    path = f"/api/hubs/chat{target}/:send"
+    query = "filter=userId%20eq+%27a%20b%27%27c%2520%27%20and%20%27g%2F1%27%20in%20groups"
+    assert (await bench.request("POST", path, query=query)).status == 202
+    matches = bench.only.options["matches"]
+    assert matches(Attributes("c", "a b'c%20", {"g/1"}, None)) is True
+    assert matches(Attributes("c", "a b'c ", {"g/1"}, None)) is False
+    assert matches(Attributes("c", "a b'c%20", set(), None)) is False
+
+
+@pytest.mark.parametrize("target", WITH_FILTER)
+async def test_ra_043_filter_when_empty_is_none(bench, target):
+    answer = await bench.request("POST", f"/api/hubs/chat{target}/:send", query="filter=")
+    assert (answer.status, bench.only.options["matches"]) == (202, None)
+
+
+@pytest.mark.parametrize("target", WITH_FILTER)
+@pytest.mark.parametrize(
+    "query",
+    [
+        "filter=not%20length(userId)%20gt%205",
+        "filter=userId%20eq%20'x",
+        "filter=foo%20eq%201",
+        "filter=" + "(" * 101 + "true" + ")" * 101,
+        "filter=+",
+        "filter=true&filter=true",
+    ],
+)
+async def test_ra_040_ra_041_ra_042_ra_046_filter_at_fault_answers_400_and_sends_nothing(
+    bench, target, query
+):
+    answer = await bench.request("POST", f"/api/hubs/chat{target}/:send", query=query)
+    assert (answer.status, answer.code, bench.sent) == (400, "Error.BadRequest", [])
+
+
+async def test_filter_at_fault_says_what_is_wrong(bench):
+    answer = await bench.send(query="filter=not%20length(userId)%20gt%205")
+    assert answer.json == {
+        "code": "Error.BadRequest",
+        "message": "Invalid syntax for 'not length(userId)': Type 'null', expect 'bool'."
+        " (Parameter 'filter')",
+        "target": "Request",
+    }
+
+
+async def test_send_to_connection_takes_no_filter(bench):
+    path = "/api/hubs/chat/connections/c/:send"
+    assert (await bench.request("POST", path, query="filter=(")).status == 202

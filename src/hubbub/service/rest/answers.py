@@ -10,7 +10,12 @@ SERVICE_UNAVAILABLE = "Error.ServiceUnavailable"
 INTERNAL_SERVER_ERROR = "Error.InternalServerError"
 NOT_FOUND = "Error.NotFound"
 METHOD_NOT_ALLOWED = "Error.MethodNotAllowed"
-NOT_IMPLEMENTED = "NotImplemented"
+NO_CONNECTION_TO_ADD = "Error.Connection.NotExisted"
+NO_CONNECTION_OR_PERMISSION = "Info.Connection.NotExisted"
+NO_CONNECTION = "Warning.Connection.NotExisted"
+NO_USER = "Warning.User.NotExisted"
+NO_GROUP = "Warning.Group.NotExisted"
+CONFLICT = "Error.Connection.Conflict"
 
 _VERSION_HEADERS = {"api-supported-versions": ", ".join(API_VERSIONS)}
 
@@ -59,8 +64,8 @@ def unsupported_media_type() -> Refused:
     return Refused(415)
 
 
-def not_implemented(what: str) -> Refused:
-    return Refused(501, NOT_IMPLEMENTED, f"Not supported by this server: {what}.")
+def no_connection(connection_id: str, code: str) -> Refused:
+    return Refused(404, code, f"Connection `{connection_id}` is not found.", target="Connection")
 
 
 def unavailable() -> Refused:

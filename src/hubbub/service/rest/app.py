@@ -13,7 +13,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hubbub.protocol import tokens
 from hubbub.protocol.errors import EngineUnavailable, InvalidToken, Overloaded
-from hubbub.service.rest import answers, client_module, health, send, token
+from hubbub.service.rest import (
+    answers,
+    client_module,
+    connections,
+    groups,
+    health,
+    permissions,
+    send,
+    token,
+    users,
+)
 from hubbub.service.rest.answers import Refused
 from hubbub.service.rest.body import ClientGone
 from hubbub.service.rest.call import Call
@@ -44,39 +54,66 @@ ROUTES: tuple[tuple[str, Operations], ...] = (
     (f"{_CONNECTION}/:send", {"POST": Operation("send to connection", send.send_to_connection)}),
     (f"{_USER}/:send", {"POST": Operation("send to user", send.send_to_user)}),
     (f"{_GROUP}/:send", {"POST": Operation("send to group", send.send_to_group)}),
-    (f"{_HUB}/:closeConnections", {"POST": Operation("close all connections")}),
-    (f"{_GROUP}/:closeConnections", {"POST": Operation("close connections of a group")}),
-    (f"{_USER}/:closeConnections", {"POST": Operation("close connections of a user")}),
+    (
+        f"{_HUB}/:closeConnections",
+        {"POST": Operation("close all connections", connections.close_all)},
+    ),
+    (
+        f"{_GROUP}/:closeConnections",
+        {"POST": Operation("close connections of a group", connections.close_group)},
+    ),
+    (
+        f"{_USER}/:closeConnections",
+        {"POST": Operation("close connections of a user", connections.close_user)},
+    ),
     (
         _CONNECTION,
-        {"DELETE": Operation("close connection"), "HEAD": Operation("connection exists")},
+        {
+            "DELETE": Operation("close connection", connections.close),
+            "HEAD": Operation("connection exists", connections.exists),
+        },
     ),
-    (_USER, {"HEAD": Operation("user exists")}),
-    (_GROUP, {"HEAD": Operation("group exists")}),
+    (_USER, {"HEAD": Operation("user exists", users.exists)}),
+    (_GROUP, {"HEAD": Operation("group exists", groups.exists)}),
     (
         _GROUP_CONNECTION,
         {
-            "PUT": Operation("add connection to group"),
-            "DELETE": Operation("remove connection from group"),
+            "PUT": Operation("add connection to group", groups.add_connection),
+            "DELETE": Operation("remove connection from group", groups.remove_connection),
         },
     ),
-    (f"{_CONNECTION}/groups", {"DELETE": Operation("remove connection from all groups")}),
+    (
+        f"{_CONNECTION}/groups",
+        {"DELETE": Operation("remove connection from all groups", connections.leave_all_groups)},
+    ),
     (
         _USER_GROUP,
-        {"PUT": Operation("add user to group"), "DELETE": Operation("remove user from group")},
+        {
+            "PUT": Operation("add user to group", users.join_group),
+            "DELETE": Operation("remove user from group", users.leave_group),
+        },
     ),
-    (f"{_USER}/groups", {"DELETE": Operation("remove user from all groups")}),
-    (f"{_HUB}/:addToGroups", {"POST": Operation("add connections to groups")}),
-    (f"{_HUB}/:removeFromGroups", {"POST": Operation("remove connections from groups")}),
+    (
+        f"{_USER}/groups",
+        {"DELETE": Operation("remove user from all groups", users.leave_all_groups)},
+    ),
+    (f"{_HUB}/:addToGroups", {"POST": Operation("add connections to groups", groups.add_matching)}),
+    (
+        f"{_HUB}/:removeFromGroups",
+        {"POST": Operation("remove connections from groups", groups.remove_matching)},
+    ),
     (
         _PERMISSION,
         {
-            "PUT": Operation("grant permission"),
-            "DELETE": Operation("revoke permission"),
-            "HEAD": Operation("check permission"),
+            "PUT": Operation("grant permission", permissions.grant),
+            "DELETE": Operation("revoke permission", permissions.revoke),
+            "HEAD": Operation("check permission", permissions.check),
         },
     ),
-    (f"{_GROUP}/connections", {"GET": Operation("list connections of a group")}),
+    (
+        f"{_GROUP}/connections",
+        {"GET": Operation("list connections of a group", groups.list_connections)},
+    ),
     ("/_hubbub/client.js", {"HEAD": _CLIENT_MODULE, "GET": _CLIENT_MODULE}),
     (
         "/_hubbub/ready",
@@ -131,8 +168,6 @@ async def _run(operation: Operation, call: Call) -> Response:
     call.check_api_version()
     if call.node.is_draining and not operation.is_served_while_draining:
         raise answers.unavailable()
-    if operation.handler is None:
-        raise answers.not_implemented(operation.name)
     return await operation.handler(call)
 
 

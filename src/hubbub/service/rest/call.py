@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -11,6 +11,8 @@ from starlette.types import Receive, Scope
 
 from hubbub.protocol import names
 from hubbub.protocol.errors import InvalidName
+from hubbub.protocol.filters import InvalidFilter, Predicate, compile_filter
+from hubbub.protocol.roles import Permission
 from hubbub.service.rest.answers import API_VERSIONS, bad_request
 
 if TYPE_CHECKING:
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
 
 _EXPECTED_QUERIES = {b"", *(f"api-version={version}".encode() for version in API_VERSIONS)}
 """Queries without parameters of the operation: most requests have one of these."""
+
+_PERMISSIONS = {
+    "sendtogroup": Permission.SEND_TO_GROUP,
+    "1": Permission.SEND_TO_GROUP,
+    "joinleavegroup": Permission.JOIN_LEAVE_GROUP,
+    "2": Permission.JOIN_LEAVE_GROUP,
+}
 
 _ENCODED_SLASH = re.compile(b"(%2[Ff])")
 _INTEGER = re.compile(r"[0-9]{1,10}", re.ASCII)
@@ -34,7 +43,7 @@ class Call:
         scope: Scope,
         receive: Receive,
         node: Node,
-        raw_names: tuple[bytes, ...],
+        raw_names: Mapping[str, bytes],
         now: Callable[[], float],
     ) -> None:
         self.scope = scope
@@ -96,7 +105,7 @@ class Call:
 
     @property
     def hub_name(self) -> str:
-        text = self._path_name(0, "Invalid hub name.", "hub")
+        text = self._path_name("hub", "Invalid hub name.", "hub")
         return _checked(names.hub_name, text, "Invalid hub name.", "hub")
 
     @property
@@ -105,23 +114,31 @@ class Call:
 
     @property
     def group(self) -> str:
-        text = self._path_name(1, "Invalid group name.", "group")
+        text = self._path_name("group", "Invalid group name.", "group")
         return _checked(names.group_name, text, "Invalid group name.", "group")
 
     @property
     def user_id(self) -> str:
-        text = self._path_name(1, "Invalid user ID.", "userId")
+        text = self._path_name("user", "Invalid user ID.", "userId")
         return _checked(names.user_id, text, "Invalid user ID.", "userId")
 
     @property
     def connection_id(self) -> str:
-        text = self._path_name(1, "Invalid connection ID.", "connectionId")
+        text = self._path_name("connection", "Invalid connection ID.", "connectionId")
         if not text:
             raise bad_request("Invalid connection ID.", "connectionId")
         return text
 
-    def _path_name(self, place: int, message: str, target: str) -> str:
-        raw = self._raw_names[place]
+    @property
+    def permission(self) -> Permission:
+        text = self._path_name("permission", "Invalid permission.", "permission")
+        found = _PERMISSIONS.get(text.lower())
+        if found is None:
+            raise bad_request("Invalid permission.", "permission")
+        return found
+
+    def _path_name(self, name: str, message: str, target: str) -> str:
+        raw = self._raw_names[name]
         if b"%" in raw:
             raw = _decoded(raw, keeps_slash=self.node.settings.strict_path_decoding)
         try:
@@ -162,6 +179,10 @@ class Call:
             raise bad_request(f"Invalid {name}.", name)
         return values[0] if values else None
 
+    @property
+    def excluded(self) -> frozenset[str]:
+        return frozenset(self.values("excluded"))
+
     def integer(self, name: str, *, default: int, lowest: int, highest: int) -> int:
         text = self.value(name)
         if text is None:
@@ -171,9 +192,19 @@ class Call:
         return int(text)
 
 
-def checked_group(text: str) -> str:
-    """A group name that came as a value, not as a path segment."""
-    return _checked(names.group_name, text, "Invalid group name.", "group")
+def checked_filter(text: str | None) -> Predicate | None:
+    """None: everybody."""
+    if not text:
+        return None
+    try:
+        return compile_filter(text)
+    except InvalidFilter as error:
+        raise bad_request(str(error)) from None
+
+
+def checked_group(text: str, target: str = "group") -> str:
+    """A group name that came as a value, not as a path segment. `target`: what held it."""
+    return _checked(names.group_name, text, "Invalid group name.", target)
 
 
 def checked_user_id(text: str) -> str:

@@ -11,10 +11,8 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 
 class Operation(NamedTuple):
-    """`handler` None: known and not supported, answered with 501."""
-
     name: str
-    handler: Handler | None = None
+    handler: Handler
     is_open: bool = False
     """Needs no token."""
     is_served_while_draining: bool = False
@@ -26,8 +24,8 @@ Operations = Mapping[str, Operation]
 
 class Match(NamedTuple):
     operations: Operations
-    names: tuple[bytes, ...]
-    """The segments in place of `{…}`, still percent-encoded."""
+    names: Mapping[str, bytes]
+    """What stands in place of `{…}`, still percent-encoded."""
 
     @property
     def allowed(self) -> str:
@@ -45,7 +43,7 @@ class Router:
 
     def __init__(self, routes: Sequence[tuple[str, Operations]]) -> None:
         self._shapes: dict[int, _Shape] = {}
-        self._routes: dict[tuple[bytes, ...], Operations] = {}
+        self._routes: dict[tuple[bytes, ...], tuple[Operations, tuple[str, ...]]] = {}
         for path, operations in routes:
             segments = path.encode().split(b"/")[1:]
             places = range(len(segments))
@@ -58,17 +56,19 @@ class Router:
             key = _key(segments, shape)
             if key in self._routes:
                 raise AssertionError(f"{path}: twice in the table")
-            self._routes[key] = operations
+            names = [segments[i].decode().strip("{}") for i in shape.names]
+            self._routes[key] = (operations, tuple(names))
 
     def find(self, raw_path: bytes) -> Match | None:
         root, *segments = raw_path.split(b"/")
         shape = self._shapes.get(len(segments))
         if root or shape is None:
             return None
-        operations = self._routes.get(_key(segments, shape))
-        if operations is None:
+        route = self._routes.get(_key(segments, shape))
+        if route is None:
             return None
-        return Match(operations, tuple([segments[i] for i in shape.names]))
+        operations, names = route
+        return Match(operations, {n: segments[i] for n, i in zip(names, shape.names, strict=True)})
 
 
 def _key(segments: list[bytes], shape: _Shape) -> tuple[bytes, ...]:

@@ -3,40 +3,49 @@
 from starlette.responses import Response
 
 from hubbub.protocol import limits
+from hubbub.protocol.filters import Predicate
 from hubbub.service.rest import answers
 from hubbub.service.rest.body import read_metadata, read_payload
-from hubbub.service.rest.call import Call
+from hubbub.service.rest.call import Call, checked_filter
 
 _ACCEPTED = answers.empty(202)
 
 
 async def send_to_all(call: Call) -> Response:
     hub = call.hub
-    excluded, ttl_seconds = _excluded(call), _ttl_seconds(call)
-    _refuse_filter(call)
+    excluded, ttl_seconds = call.excluded, _ttl_seconds(call)
+    matches = _filter(call)
     metadata = read_metadata(call)
     payload = await read_payload(call)
-    hub.send_to_all(payload, excluded=excluded, ttl_seconds=ttl_seconds, metadata=metadata)
+    hub.send_to_all(
+        payload, excluded=excluded, matches=matches, ttl_seconds=ttl_seconds, metadata=metadata
+    )
     return _ACCEPTED
 
 
 async def send_to_group(call: Call) -> Response:
     hub, group = call.hub, call.group
-    excluded, ttl_seconds = _excluded(call), _ttl_seconds(call)
-    _refuse_filter(call)
+    excluded, ttl_seconds = call.excluded, _ttl_seconds(call)
+    matches = _filter(call)
     metadata = read_metadata(call)
     payload = await read_payload(call)
-    hub.send_to_group(group, payload, excluded=excluded, ttl_seconds=ttl_seconds, metadata=metadata)
+    hub.send_to_group(
+        group,
+        payload,
+        excluded=excluded,
+        matches=matches,
+        ttl_seconds=ttl_seconds,
+        metadata=metadata,
+    )
     return _ACCEPTED
 
 
 async def send_to_user(call: Call) -> Response:
     hub, user_id = call.hub, call.user_id
-    ttl_seconds = _ttl_seconds(call)
-    _refuse_filter(call)
+    ttl_seconds, matches = _ttl_seconds(call), _filter(call)
     metadata = read_metadata(call)
     payload = await read_payload(call)
-    hub.send_to_user(user_id, payload, ttl_seconds=ttl_seconds, metadata=metadata)
+    hub.send_to_user(user_id, payload, matches=matches, ttl_seconds=ttl_seconds, metadata=metadata)
     return _ACCEPTED
 
 
@@ -49,15 +58,9 @@ async def send_to_connection(call: Call) -> Response:
     return _ACCEPTED
 
 
-def _excluded(call: Call) -> frozenset[str]:
-    return frozenset(call.values("excluded"))
-
-
 def _ttl_seconds(call: Call) -> int:
     return call.integer("messageTtlSeconds", default=0, lowest=0, highest=limits.MAX_TTL_S)
 
 
-def _refuse_filter(call: Call) -> None:
-    """A filter that were ignored would send to people it was meant to leave out."""
-    if any(call.values("filter")):
-        raise answers.not_implemented("the filter parameter")
+def _filter(call: Call) -> Predicate | None:
+    return checked_filter(call.value("filter"))
