@@ -1,6 +1,6 @@
 """Makes `webpubsub_pb2.py` and its types from `src/hubbub/protocol/webpubsub.proto`.
 
-python -m tools.generate_protobuf       writes both beside the schema; tests/docs compares
+python -m tools.generate_protobuf       writes both beside the schema; a test compares
 
 Needs grpcio-tools, which brings the compiler. A newer one may write other code: pin it in
 constraints.txt and run this again. The code needs a `protobuf` at least as new as the compiler.

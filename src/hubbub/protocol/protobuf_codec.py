@@ -1,0 +1,381 @@
+"""Messages as protobuf, one per binary WebSocket message (`protobuf[.reliable].webpubsub.azure.v1`).
+
+The schema is `webpubsub.proto`. Data messages are put together from bytes by hand: the payload goes
+in as it came, and what all receivers share is made once, with or without a sequence id behind it.
+Loading this module loads `google.protobuf`: only who speaks the subprotocol does.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError
+
+from hubbub.protocol import limits
+from hubbub.protocol.errors import InvalidMessage, InvalidName
+from hubbub.protocol.messages import (
+    Ack,
+    Connected,
+    DataMessage,
+    DataType,
+    Disconnected,
+    ErrorDetail,
+    JoinGroup,
+    LeaveGroup,
+    Metadata,
+    Payload,
+    Ping,
+    Pong,
+    Request,
+    Response,
+    SendEvent,
+    SendToGroup,
+    SequenceAck,
+)
+from hubbub.protocol.names import event_name, group_name
+from hubbub.protocol.request_rules import check_depth, checked_metadata, payload_without_data
+from hubbub.protocol.webpubsub_pb2 import DownstreamMessage, MessageData, UpstreamMessage
+
+_JSON, _TEXT, _BINARY, _PROTOBUF = (
+    DataType.JSON,
+    DataType.TEXT,
+    DataType.BINARY,
+    DataType.PROTOBUF,
+)
+_PING, _PONG = Ping(), Pong()
+_System = DownstreamMessage.SystemMessage
+_check_json = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+# --- requests, read by the service -------------------------------------------------------------
+
+_parse_request = UpstreamMessage.FromString
+
+
+def decode_request(data: bytes) -> Request:
+    """What a client asked for, or InvalidMessage.
+
+    Args:    data: one whole WebSocket message; nothing of it is kept alive.
+    Source:  unknown fields are skipped; an optional field that is set to 0 is present; a message
+             of a kind that is not known here holds nothing and is refused.
+    """
+    try:
+        message = _parse_request(data)
+    except DecodeError as error:
+        raise InvalidMessage("not a protobuf message of this subprotocol") from error
+    kind = message.WhichOneof("message")
+    read = _REQUESTS.get(kind)
+    if kind is None or read is None:
+        raise InvalidMessage("the message holds no request, or one of an unknown kind")
+    try:
+        return read(getattr(message, kind))
+    except InvalidName as error:
+        raise InvalidMessage(str(error)) from error
+
+
+def _join_group(message: UpstreamMessage.JoinGroupMessage) -> Request:
+    return JoinGroup(group_name(message.group), _ack_id(message))
+
+
+def _leave_group(message: UpstreamMessage.LeaveGroupMessage) -> Request:
+    return LeaveGroup(group_name(message.group), _ack_id(message))
+
+
+def _send_to_group(message: UpstreamMessage.SendToGroupMessage) -> Request:
+    if message.ttl_seconds > limits.MAX_TTL_S:
+        raise InvalidMessage(f"ttl_seconds is above {limits.MAX_TTL_S}")
+    metadata = _metadata(message.metadata)
+    return SendToGroup(
+        group_name(message.group),
+        _request_payload(message.data, metadata),
+        _ack_id(message),
+        message.no_echo,
+        message.ttl_seconds,
+        metadata,
+    )
+
+
+def _event(message: UpstreamMessage.EventMessage) -> Request:
+    metadata = _metadata(message.metadata)
+    return SendEvent(
+        event_name(message.event),
+        _request_payload(message.data, metadata),
+        _ack_id(message),
+        metadata,
+    )
+
+
+def _sequence_ack(message: UpstreamMessage.SequenceAckMessage) -> Request:
+    return SequenceAck(message.sequence_id)
+
+
+def _ping(message: UpstreamMessage.PingMessage) -> Request:
+    return _PING
+
+
+_REQUESTS: Final[Mapping[str | None, Callable[[Any], Request]]] = {
+    "join_group_message": _join_group,
+    "leave_group_message": _leave_group,
+    "send_to_group_message": _send_to_group,
+    "event_message": _event,
+    "sequence_ack_message": _sequence_ack,
+    "ping_message": _ping,
+}
+
+
+def _ack_id(message: Any) -> int | None:
+    return message.ack_id if message.HasField("ack_id") else None
+
+
+def _metadata(metadata: Mapping[str, str]) -> Metadata | None:
+    return checked_metadata(dict(metadata)) if metadata else None
+
+
+def _request_payload(data: MessageData, metadata: Metadata | None) -> Payload:
+    payload = _payload(data)
+    if payload is None:
+        return payload_without_data(metadata)
+    if payload.data_type is not _JSON:
+        return payload
+    return Payload(_JSON, raw=_checked_json(payload.raw))
+
+
+def _payload(data: MessageData) -> Payload | None:
+    """None: nothing is set."""
+    match data.WhichOneof("data"):
+        case "text_data":
+            return Payload(_TEXT, raw=data.text_data.encode())
+        case "binary_data":
+            return Payload(_BINARY, raw=data.binary_data)
+        case "protobuf_data":
+            return Payload(_PROTOBUF, raw=data.protobuf_data.SerializeToString())
+        case "json_data":
+            return Payload(_JSON, raw=data.json_data.encode())
+    return None
+
+
+def _checked_json(text: bytes) -> bytes:
+    """A JSON text without white space around it, as deep as the data of a JSON client may be."""
+    check_depth(text, limits.MAX_JSON_DEPTH - 1)
+    try:
+        token = bytes(_check_json(text))
+    except msgspec.DecodeError as error:
+        raise InvalidMessage(f"json_data is no JSON: {error}") from error
+    if token == b"null":
+        raise InvalidMessage("data is null")
+    return token
+
+
+# --- requests, written by a client -------------------------------------------------------------
+
+
+def encode_request(request: Request) -> bytes:
+    """The bytes of a request; JSON data goes into `json_data`. `invoke` has no protobuf form."""
+    to = UpstreamMessage
+    match request:
+        case JoinGroup():
+            join = to.JoinGroupMessage(group=request.group, ack_id=request.ack_id)
+            message = to(join_group_message=join)
+        case LeaveGroup():
+            leave = to.LeaveGroupMessage(group=request.group, ack_id=request.ack_id)
+            message = to(leave_group_message=leave)
+        case SendToGroup():
+            send = to.SendToGroupMessage(
+                group=request.group,
+                ack_id=request.ack_id,
+                data=_message_data(request.payload),
+                no_echo=request.no_echo or None,
+                ttl_seconds=request.ttl_seconds or None,
+                metadata=request.metadata,
+            )
+            message = to(send_to_group_message=send)
+        case SendEvent():
+            event = to.EventMessage(
+                event=request.event,
+                data=_message_data(request.payload),
+                ack_id=request.ack_id,
+                metadata=request.metadata,
+            )
+            message = to(event_message=event)
+        case Ping():
+            message = to(ping_message=to.PingMessage())
+        case SequenceAck():
+            ack = to.SequenceAckMessage(sequence_id=request.sequence_id)
+            message = to(sequence_ack_message=ack)
+        case _:
+            raise AssertionError(f"{type(request).__name__} has no protobuf form")
+    return message.SerializeToString()
+
+
+def _message_data(payload: Payload) -> MessageData:
+    return MessageData.FromString(_data_field(payload, _JSON_DATA))
+
+
+# --- responses, written by the service ---------------------------------------------------------
+
+_TEXT_DATA, _BINARY_DATA, _PROTOBUF_DATA, _JSON_DATA = b"\x0a", b"\x12", b"\x1a", b"\x22"
+"""Tags in `MessageData`."""
+
+JSON_FIELDS: Final[Mapping[str, bytes]] = {"text_data": _TEXT_DATA, "json_data": _JSON_DATA}
+"""Where JSON data may go on its way to a client: name of the field and its tag."""
+
+_FROM_SERVER = b"\x0a\x06server"
+_FROM_GROUP = b"\x0a\x05group"
+
+
+def encode_response(response: Response) -> bytes:
+    """The bytes of a response; JSON data goes into `text_data`. `invokeResponse` has no form."""
+    if type(response) is DataMessage:
+        body = data_message_body(response.payload, response.group, response.metadata)
+        return data_message(body, response.sequence_id)
+    to = DownstreamMessage
+    match response:
+        case Ack(ack_id=ack_id, error=error):
+            detail = None
+            if error is not None:
+                detail = to.AckMessage.ErrorMessage(name=error.name, message=error.message)
+            ack = to.AckMessage(ack_id=ack_id, success=error is None, error=detail)
+            message = to(ack_message=ack)
+        case Connected():
+            connected = _System.ConnectedMessage(
+                connection_id=response.connection_id,
+                user_id=response.user_id,
+                reconnection_token=response.reconnection_token,
+            )
+            message = to(system_message=_System(connected_message=connected))
+        case Disconnected():
+            disconnected = _System.DisconnectedMessage(reason=response.message)
+            message = to(system_message=_System(disconnected_message=disconnected))
+        case Pong():
+            message = to(pong_message=to.PongMessage())
+        case _:
+            raise AssertionError(f"{type(response).__name__} has no protobuf form")
+    return message.SerializeToString()
+
+
+def data_message_body(
+    payload: Payload, group: str | None, metadata: Metadata | None, json_field: bytes = _TEXT_DATA
+) -> bytes:
+    """A `DataMessage` without sequence id, made once for all receivers. See `data_message`.
+
+    `json_field`: one of `JSON_FIELDS`. The sender's user id has no field here.
+    """
+    head = _FROM_SERVER if group is None else _group_head(group)
+    body = head + _field(b"\x1a", _data_field(payload, json_field))
+    if metadata:
+        for key, value in metadata.items():
+            entry = _field(b"\x0a", key.encode()) + _field(b"\x12", value.encode())
+            body += _field(b"\x2a", entry)
+    return body
+
+
+def data_message(body: bytes, sequence_id: int | None = None) -> bytes:
+    """The whole message around a body of `data_message_body`. Fields may come in any order."""
+    if sequence_id is None:
+        return _field(b"\x12", body)
+    number = b"\x20" + _varint(sequence_id)
+    return b"\x12" + _varint(len(body) + len(number)) + body + number
+
+
+@lru_cache(maxsize=1024)
+def _group_head(group: str) -> bytes:
+    return _FROM_GROUP + _field(b"\x12", group.encode())
+
+
+def _data_field(payload: Payload, json_field: bytes) -> bytes:
+    """The content of a `MessageData`."""
+    raw, data_type = payload.raw, payload.data_type
+    if data_type is _TEXT:
+        return _field(_TEXT_DATA, raw)
+    if data_type is _JSON:
+        return _field(json_field, raw)
+    if data_type is _PROTOBUF and _is_any(raw):
+        return _field(_PROTOBUF_DATA, raw)
+    return _field(_BINARY_DATA, raw)
+
+
+def _is_any(raw: bytes) -> bool:
+    """JSON clients and event handlers may say `protobuf` and mean other bytes. In `protobuf_data`
+    those would make the whole message unreadable for every receiver; as bytes they are harmless."""
+    try:
+        AnyMessage.FromString(raw)
+    except DecodeError:
+        return False
+    return True
+
+
+def _field(tag: bytes, content: bytes) -> bytes:
+    return tag + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    if number < 0x80:
+        return bytes((number,))
+    digits = bytearray()
+    while number > 0x7F:
+        digits.append(number & 0x7F | 0x80)
+        number >>= 7
+    digits.append(number)
+    return bytes(digits)
+
+
+# --- responses, read by a client ---------------------------------------------------------------
+
+_parse_response = DownstreamMessage.FromString
+
+
+def decode_response(data: bytes) -> Response | None:
+    """What the service said; None for a kind we do not know, to be ignored; or InvalidMessage."""
+    try:
+        message = _parse_response(data)
+    except DecodeError as error:
+        raise InvalidMessage("not a protobuf message of this subprotocol") from error
+    match message.WhichOneof("message"):
+        case "ack_message":
+            return _read_ack(message.ack_message)
+        case "data_message":
+            return _read_data_message(message.data_message)
+        case "system_message":
+            return _read_system(message.system_message)
+        case "pong_message":
+            return _PONG
+    return None
+
+
+def _read_ack(ack: DownstreamMessage.AckMessage) -> Response:
+    if ack.success:
+        return Ack(ack.ack_id)
+    return Ack(ack.ack_id, ErrorDetail(ack.error.name, ack.error.message))
+
+
+def _read_data_message(message: DownstreamMessage.DataMessage) -> Response | None:
+    sender = getattr(message, "from")  # a keyword
+    payload = _payload(message.data)
+    if sender not in ("group", "server"):
+        return None
+    if sender == "group" and not message.HasField("group"):
+        raise InvalidMessage("a message from a group has no group")
+    if payload is None:
+        raise InvalidMessage("the message has no data")
+    return DataMessage(
+        payload,
+        message.group if sender == "group" else None,
+        sequence_id=message.sequence_id if message.HasField("sequence_id") else None,
+        metadata=dict(message.metadata) or None,
+    )
+
+
+def _read_system(system: DownstreamMessage.SystemMessage) -> Response | None:
+    match system.WhichOneof("message"):
+        case "connected_message":
+            connected = system.connected_message
+            return Connected(
+                connected.connection_id,
+                connected.user_id or None,
+                connected.reconnection_token or None,
+            )
+        case "disconnected_message":
+            return Disconnected(system.disconnected_message.reason or None)
+    return None
