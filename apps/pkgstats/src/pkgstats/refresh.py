@@ -132,12 +132,12 @@ class Refresher:
         key = ("readme", name, release.version)
         return self._fly(key, lambda: self._load_contents(name, release))
 
-    def rerender(self, name: str, release: Release) -> asyncio.Task[None]:
+    def rerender(self, name: str, release: Release) -> asyncio.Task[Refusal | None]:
         """Render a stored readme again with the renderer of today."""
         key = ("render", name, release.version)
         return self._fly(key, lambda: self._rerender(name, release))
 
-    def downloads(self, names: Sequence[str]) -> asyncio.Task[None]:
+    def downloads(self, names: Sequence[str]) -> asyncio.Task[Refusal | None]:
         """Load counts of packages."""
         return self._fly(("downloads", *names), lambda: self._load_downloads(names))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pkgstats import catalog as catalog_module
+from pkgstats import lookup
 from pkgstats.catalog import Catalog, open_catalog
 from pkgstats.models import (
     DATE_NOT_KNOWN,
@@ -342,7 +343,7 @@ async def test_f07_refusals_of_a_new_name_are_remembered_for_their_time(
 async def test_a_slow_registry_is_waited_for_only_so_long(
     opened: OpenCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_module, "FIRST_VISIT_S", 0.01)
+    monkeypatch.setattr(lookup, "FIRST_VISIT_S", 0.01)
     source = Scripted({"demo-a": packument("demo-a", "1.0.0")}, gate=asyncio.Event())
     async with opened(source) as catalog:
         found = await missing(catalog, "demo-a")

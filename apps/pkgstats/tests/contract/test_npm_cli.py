@@ -142,7 +142,6 @@ async def test_contents_are_packed_by_npm_and_checked_by_us(npm: Npm, source: Np
 
 async def test_without_npm_everything_is_not_set() -> None:
     source = NpmCliSource(HttpSource(NpmConfig(None)), npm="")
-    source._npm = None
     assert isinstance(await source.packument("demo-a"), NotSet)
     assert isinstance(await source.contents("demo-a", Release("1.0.0")), NotSet)
     day = date(2026, 7, 1)

@@ -54,7 +54,7 @@ class NpmCliSource:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._counts = counts
-        self._npm = npm or shutil.which("npm")
+        self._npm = shutil.which("npm") if npm is None else npm
         self._now = now
 
     async def packument(
@@ -132,7 +132,7 @@ class NpmCliSource:
         return await self._run("view", "--", what, *fields)
 
     async def _run(self, command: str, *arguments: str) -> Any:
-        if self._npm is None:
+        if not self._npm:
             return NotSet("install npm, or unset PKGSTATS_VIA")
         process = await asyncio.create_subprocess_exec(
             self._npm,

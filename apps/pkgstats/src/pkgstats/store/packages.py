@@ -33,7 +33,6 @@ class StoredContents:
     """A release's readme and files as stored."""
 
     integrity: str
-    has_markdown: bool
     readme: Readme | None
     renderer: str | None
     truncated: bool
@@ -134,7 +133,6 @@ def contents(db: sqlite3.Connection, name: str, version: str) -> StoredContents 
         readme = Readme(row["html"], headings, bool(row["truncated"]))
     return StoredContents(
         integrity=row["integrity"],
-        has_markdown=row["markdown"] is not None,
         readme=readme,
         renderer=row["renderer"],
         truncated=bool(row["truncated"]),
@@ -143,6 +141,16 @@ def contents(db: sqlite3.Connection, name: str, version: str) -> StoredContents 
         files=msgspec.json.decode(row["files"], type=tuple[FileRow, ...]),
         fetched_at=datetime.fromisoformat(row["fetched_at"]),
     )
+
+
+def renderer(db: sqlite3.Connection, name: str, version: str) -> str | None:
+    """Which renderer made the stored readme ("": there is no readme); None: nothing is stored."""
+    row = db.execute(
+        "SELECT iif(markdown IS NULL, '', renderer) AS renderer FROM contents"
+        " WHERE name = ? AND version = ?",
+        (name, version),
+    ).fetchone()
+    return None if row is None else str(row["renderer"])
 
 
 def markdown(db: sqlite3.Connection, name: str, version: str) -> str | None:

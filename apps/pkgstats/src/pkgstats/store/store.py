@@ -42,6 +42,8 @@ class Store:
         self._readers = ThreadPoolExecutor(READERS, "pkgstats-reader")
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
+        self.generation = 0
+        """Rises with every write: what was read at the same number is still right."""
         self.committed = asyncio.Event()
         """Set after every write; whoever waits for changes clears it."""
 
@@ -85,6 +87,7 @@ class Store:
             return result
 
         result = await self._run(self._writer, run)
+        self.generation += 1
         self.committed.set()
         return result
 

@@ -1,0 +1,217 @@
+"""Lists of packages: suggestions, results, users, scopes, the home page."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Literal
+
+from pkgstats import grammar, series, urls
+from pkgstats.assemble import NO_ANSWER_WORDS, Assembler
+from pkgstats.models import (
+    NOT_AVAILABLE,
+    Block,
+    Home,
+    HomeItem,
+    Origin,
+    OriginState,
+    PackageList,
+    SearchResult,
+    Suggestion,
+)
+from pkgstats.refresh import Refresher
+from pkgstats.sources.base import FoundPage, NoData, NotOffered, NotSet, Refusal
+from pkgstats.store import outbox, packages, people
+from pkgstats.store import search as index
+from pkgstats.store.store import Store
+
+PAGE_SIZE = 50
+MAX_PAGES = 100
+HOME_ITEMS = 10
+MAX_LISTED = 500
+MAX_SUGGESTIONS = 20
+MAX_UPSTREAM_PAGES = 5
+
+
+@dataclass(slots=True)
+class _Upstream:
+    """What the registry's search contributed."""
+
+    names: list[str] = field(default_factory=list)
+    total: int = 0
+    answer: FoundPage | Refusal = field(default_factory=NoData)
+
+
+class Listing:
+    """Own index first; the registry's search joins it where one is offered."""
+
+    def __init__(
+        self,
+        store: Store,
+        refresher: Refresher,
+        pages: Assembler,
+        now: Callable[[], datetime],
+        draw: random.Random,
+        *,
+        simulated: bool,
+    ) -> None:
+        self._store = store
+        self._refresher = refresher
+        self._pages = pages
+        self._now = now
+        self._draw = draw
+        self._simulated = simulated
+
+    async def suggest(self, text: str, limit: int) -> list[Suggestion]:
+        """From the own index only; never waits for a source."""
+        query = grammar.parse(text)
+        needle = grammar.clean(text)
+        match query:
+            case grammar.HomeQuery():
+                return []
+            case grammar.UserQuery(name):
+                return [Suggestion("user", f"@{name}", urls.user_path(name), "packages of a user")]
+            case grammar.PackageQuery(name):
+                needle = name
+            case grammar.SearchQuery(found):
+                needle = found
+        limit = min(max(limit, 1), MAX_SUGGESTIONS)
+        lines = await self._store.read(partial(_suggested, text=needle, limit=limit))
+        if isinstance(query, grammar.NameQuery | grammar.ScopeQuery):
+            first = Suggestion("scope", f"@{query.name}", urls.address(query), "user or scope")
+            return [first, *lines][:limit]
+        return lines
+
+    async def search(self, text: str, page: int) -> SearchResult:
+        """A page of results; an exact name comes first."""
+        query = grammar.parse(text)
+        note = query.note if isinstance(query, grammar.SearchQuery) else ""
+        text = query.text if isinstance(query, grammar.SearchQuery) else grammar.clean(text)
+        page = min(max(page, 1), MAX_PAGES)
+        upstream = await self._upstream(text, page)
+        own = await self._store.read(partial(index.search, text=text))
+        names = list(dict.fromkeys([*upstream.names, *own]))
+        exact = text if text in names else ""
+        names.sort(key=lambda name: name != exact)  # stable: only the exact one moves
+        total = max(len(names), upstream.total)
+        shown = names[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+        cards = await self._store.read(lambda db: self._pages.cards(db, shown, exact))
+        return SearchResult(
+            text=text,
+            note=note,
+            cards=tuple(cards),
+            total=total,
+            page=page,
+            pages=max(1, -(-total // PAGE_SIZE)),
+            known_packages=await self._store.read(index.count_seen),
+            upstream=isinstance(upstream.answer, FoundPage),
+            origins=(self._origin(Block.SEARCH, upstream.answer),),
+            simulated=self._simulated,
+        )
+
+    async def user(self, name: str) -> PackageList:
+        """Packages with this maintainer."""
+        own = await self._store.read(partial(index.names_of_maintainer, username=name))
+        answer = await self._refresher.search(f"maintainer:{name}", PAGE_SIZE, 0)
+        if isinstance(answer, FoundPage):
+            await self._remember(answer)
+            own = list(dict.fromkeys([*own, *(found.name for found in answer.found)]))
+        complete = isinstance(answer, FoundPage) and answer.total <= len(answer.found)
+        origin = self._origin(Block.USER_PACKAGES, answer)
+        return await self._list("user", name, own, complete, origin)
+
+    async def scope(self, name: str) -> PackageList:
+        """Packages in the scope."""
+        own = await self._store.read(partial(index.names_in_scope, scope=name))
+        answer = await self._refresher.scope_packages(name)
+        if isinstance(answer, tuple):
+            listed = answer
+            await self._store.write(lambda db: packages.save_names(db, listed, self._now()))
+            own = list(dict.fromkeys([*own, *listed]))
+        origin = self._origin(Block.ORG_PACKAGES, answer)
+        return await self._list("scope", name, own, isinstance(answer, tuple), origin)
+
+    async def home(self) -> Home:
+        """Popular, newest and random."""
+
+        def read(db: packages.Database) -> Home:
+            popular, basis = people.popular(db, HOME_ITEMS)
+            names = people.describable(db)
+            chosen = self._draw.sample(names, min(HOME_ITEMS, len(names)))
+            return Home(
+                popular=self._items(db, popular),
+                newest=self._items(db, people.newest(db, HOME_ITEMS, self._now())),
+                random=self._items(db, [(name, "drawn from all known here") for name in chosen]),
+                popular_basis=basis,
+                newest_basis="newest releases among the packages known here",
+                known_packages=index.count_seen(db),
+                last_outbox_id=outbox.last_id(db),
+                simulated=self._simulated,
+            )
+
+        return await self._store.read(read)
+
+    async def _upstream(self, text: str, page: int) -> _Upstream:
+        """The registry's results for all pages up to this one (five at most)."""
+        got = _Upstream()
+        for number in range(min(page, MAX_UPSTREAM_PAGES)):
+            answer = await self._refresher.search(text, PAGE_SIZE, number * PAGE_SIZE)
+            if number == 0 or isinstance(answer, FoundPage):
+                got.answer = answer
+            if not isinstance(answer, FoundPage) or not answer.found:
+                break
+            await self._remember(answer)
+            got.names += [found.name for found in answer.found]
+            got.total = min(answer.total, MAX_UPSTREAM_PAGES * PAGE_SIZE)
+        return got
+
+    async def _remember(self, page: FoundPage) -> None:
+        if page.found:
+            await self._store.write(lambda db: packages.save_found(db, page.found, self._now()))
+
+    def _origin(self, block: Block, answer: object) -> Origin:
+        now = self._now()
+        if isinstance(answer, FoundPage | tuple):
+            known = OriginState.SIMULATED if self._simulated else OriginState.KNOWN
+            return Origin(block, known, now)
+        if isinstance(answer, NoData):
+            return Origin(block, OriginState.NO_DATA, now)
+        if isinstance(answer, NotOffered | NotSet):
+            return Origin(block, OriginState.NOT_AVAILABLE, now, NOT_AVAILABLE)
+        return Origin(block, OriginState.FAILING, now, NO_ANSWER_WORDS)
+
+    async def _list(
+        self,
+        kind: Literal["user", "scope"],
+        name: str,
+        names: list[str],
+        complete: bool,
+        origin: Origin,
+    ) -> PackageList:
+        cards = await self._store.read(lambda db: self._pages.cards(db, names[:MAX_LISTED]))
+        total = series.added([card.downloads for card in cards if card.downloads])
+        return PackageList(kind, name, tuple(cards), complete, total, (origin,), self._simulated)
+
+    def _items(
+        self, db: packages.Database, pairs: Iterable[tuple[str, str]]
+    ) -> tuple[HomeItem, ...]:
+        cards = ((self._pages.card(db, name), reason) for name, reason in pairs)
+        return tuple(HomeItem(card, reason) for card, reason in cards if card is not None)
+
+
+def _suggested(db: packages.Database, text: str, limit: int) -> list[Suggestion]:
+    """Names that begin so; when there are too few, whatever the search finds."""
+    names = index.by_prefix(db, text, limit)
+    if len(names) < limit and len(text) >= 3:
+        names += index.search(db, text)
+    lines = []
+    for name in list(dict.fromkeys(names))[:limit]:
+        row = db.execute(
+            "SELECT description, latest FROM package WHERE name = ?", (name,)
+        ).fetchone()
+        href = urls.package_path(name)
+        lines.append(Suggestion("package", name, href, row["description"], row["latest"]))
+    return lines
