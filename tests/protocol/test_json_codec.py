@@ -26,6 +26,9 @@ from hubbub.protocol.messages import (
     DataType,
     Disconnected,
     ErrorDetail,
+    GroupStateItem,
+    GroupStateSnapshot,
+    GroupStateUpdate,
     Invoke,
     InvokeResponse,
     JoinGroup,
@@ -38,6 +41,17 @@ from hubbub.protocol.messages import (
     SendEvent,
     SendToGroup,
     SequenceAck,
+    SetGroupState,
+    StreamAck,
+    StreamClosed,
+    StreamData,
+    StreamEnd,
+    StreamError,
+    StreamInfo,
+    StreamNack,
+    StreamStart,
+    SubscribeGroupState,
+    UnsubscribeGroupState,
     text_payload,
 )
 
@@ -255,10 +269,95 @@ def test_metadata_without_data_is_empty_text() -> None:
     )
 
 
-def test_stream_start_is_refused() -> None:
-    stream = {"streamId": "s1"}
-    refused({"type": "sendToGroup", "group": "g1", "stream": stream})
-    refused({"type": "sendToGroup", "group": "g1", "stream": stream, "metadata": {"k": "v"}})
+@pytest.mark.parametrize(
+    ("more", "is_good"),
+    [
+        ({"stream": {"streamId": "s1"}}, True),
+        ({"stream": {"streamId": "s1", "idleTimeoutMs": 1}}, True),
+        ({"stream": {"streamId": ""}}, False),
+        ({"stream": {"streamId": "x" * 257}}, False),
+        ({"stream": {"streamId": "s1", "idleTimeoutMs": 0}}, False),
+        ({"stream": {"streamId": "s1", "idleTimeoutMs": 86_400_001}}, False),
+        ({"stream": {"streamId": "s1"}, "data": 1}, False),
+        ({"stream": {"streamId": "s1"}, "dataType": "text"}, False),
+        ({"stream": {"streamId": "s1"}, "ackId": 1}, False),
+    ],
+)
+def test_stream_start_says_itself_what_is_wrong(more: dict[str, Any], is_good: bool) -> None:
+    message = {"type": "sendToGroup", "group": "g1", "noEcho": True, **more}
+    start = decode_request(json.dumps(message).encode())
+    assert isinstance(start, StreamStart)
+    assert (start.group, start.no_echo) == ("g1", True)
+    assert (start.problem == "") is is_good
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "sendToGroup", "group": "g1", "stream": {"streamId": 1}},
+        {"type": "sendToGroup", "group": "g1", "stream": {}},
+        {"type": "sendToGroup", "group": "", "stream": {"streamId": "s1"}},
+        {"type": "streamData"},
+        {"type": "streamData", "streamId": "s", "streamSequenceId": -1},
+        {"type": "streamData", "streamId": "s", "streamSequenceId": 2**64},
+        {"type": "streamEnd", "streamId": "s", "error": {"message": "x" * 1025}},
+        {"type": "setGroupState", "group": "g", "state": {"k": 1}},
+        {"type": "subscribeGroupState", "group": " "},
+    ],
+)
+def test_malformed_stream_or_state_request_is_refused(message: dict[str, Any]) -> None:
+    refused(message)
+
+
+STREAM_REQUESTS: list[Request] = [
+    StreamStart("g", "s", 5, True),
+    StreamData("s"),
+    StreamData("s", 2**64 - 1, text_payload("x")),
+    StreamEnd("s"),
+    StreamEnd("s", StreamError("UserError", "why", "E1")),
+    SetGroupState("g", {"k": "v"}, 1),
+    SetGroupState("g"),
+    SubscribeGroupState("g", 1),
+    UnsubscribeGroupState("g"),
+]
+
+
+@pytest.mark.parametrize("request_", STREAM_REQUESTS, ids=repr)
+def test_stream_and_state_requests_go_there_and_back(request_: Request) -> None:
+    assert decode_request(encode_request(request_)) == request_
+
+
+def test_fragment_without_all_its_parts_says_so() -> None:
+    partly = decode_request(b'{"type":"streamData","streamId":"s","streamSequenceId":1}')
+    assert isinstance(partly, StreamData)
+    assert partly.problem
+
+
+ITEMS = (
+    GroupStateItem("c1", 1, "u1", {"k": "v"}),
+    GroupStateItem("c2", 2),
+)
+STREAM_RESPONSES: list[Response] = [
+    StreamAck("s", 2),
+    StreamNack("s", 2, "InvalidSequenceId", "why"),
+    StreamClosed("s"),
+    StreamClosed("s", ErrorDetail("IdleTimeout", "why")),
+    GroupStateSnapshot("g", ITEMS),
+    GroupStateUpdate("g", ITEMS, 7),
+    DataMessage(text_payload("x"), "g", stream=StreamInfo("s", 1)),
+    DataMessage(
+        text_payload(""),
+        "g",
+        "u",
+        3,
+        stream=StreamInfo("s", 2, True, StreamError("UserError", "why", "E1")),
+    ),
+]
+
+
+@pytest.mark.parametrize("response", STREAM_RESPONSES, ids=repr)
+def test_stream_and_state_responses_go_there_and_back(response: Response) -> None:
+    assert decode_response(encode_response(response)) == response
 
 
 @pytest.mark.parametrize(

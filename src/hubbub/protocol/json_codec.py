@@ -20,6 +20,9 @@ from hubbub.protocol.messages import (
     DataType,
     Disconnected,
     ErrorDetail,
+    GroupStateItem,
+    GroupStateSnapshot,
+    GroupStateUpdate,
     Invoke,
     InvokeResponse,
     JoinGroup,
@@ -33,6 +36,17 @@ from hubbub.protocol.messages import (
     SendEvent,
     SendToGroup,
     SequenceAck,
+    SetGroupState,
+    StreamAck,
+    StreamClosed,
+    StreamData,
+    StreamEnd,
+    StreamError,
+    StreamInfo,
+    StreamNack,
+    StreamStart,
+    SubscribeGroupState,
+    UnsubscribeGroupState,
 )
 from hubbub.protocol.names import event_name, group_name
 from hubbub.protocol.request_rules import check_depth, checked_metadata, payload_without_data
@@ -51,6 +65,7 @@ _decode_base64 = msgspec.json.Decoder(bytes).decode
 
 _Unsigned = Annotated[int, Meta(ge=0)]
 _Seconds = Annotated[int, Meta(ge=0, le=limits.MAX_TTL_S)]
+_StreamErrorText = Annotated[str, Meta(max_length=limits.MAX_STREAM_ERROR_CHARS)]
 _InvocationId = Annotated[str, Meta(min_length=1, max_length=limits.MAX_INVOCATION_ID_CHARS)]
 
 
@@ -85,11 +100,11 @@ class _WireSendToGroup(_WireRequest, tag="sendToGroup", gc=False):
     data: Raw = _ABSENT
     ttl_seconds: _Seconds | None = None
     metadata: dict[str, str] | None = None
-    stream: Raw = _ABSENT
+    stream: "_WireStreamStart | None" = None
 
     def request(self) -> Request:
-        if self.data is _ABSENT and self.stream is not _ABSENT:
-            raise InvalidMessage("group streams are not supported")
+        if self.stream is not None:
+            return self._stream_start(self.stream)
         return SendToGroup(
             group_name(self.group),
             _request_payload(self.data_type, self.data, self.metadata),
@@ -98,6 +113,31 @@ class _WireSendToGroup(_WireRequest, tag="sendToGroup", gc=False):
             self.ttl_seconds or 0,
             checked_metadata(self.metadata) if self.metadata else None,
         )
+
+    def _stream_start(self, stream: "_WireStreamStart") -> Request:
+        """What is wrong with a start is told on the stream, not by closing the connection."""
+        idle_timeout_ms = stream.idle_timeout_ms
+        problem = ""
+        if self.data is not _ABSENT or self.data_type is not None or self.ack_id is not None:
+            problem = "a stream start has no data, dataType or ackId"
+        elif not 0 < len(stream.stream_id) <= limits.MAX_STREAM_ID_CHARS:
+            problem = f"streamId has 1 to {limits.MAX_STREAM_ID_CHARS} characters"
+        elif idle_timeout_ms is None:
+            idle_timeout_ms = limits.STREAM_IDLE_TIMEOUT_MS
+        elif not 0 < idle_timeout_ms <= limits.MAX_STREAM_IDLE_TIMEOUT_MS:
+            problem = f"idleTimeoutMs is 1 to {limits.MAX_STREAM_IDLE_TIMEOUT_MS}"
+        return StreamStart(
+            group_name(self.group),
+            stream.stream_id,
+            idle_timeout_ms or 0,
+            self.no_echo is True,
+            problem,
+        )
+
+
+class _WireStreamStart(msgspec.Struct, rename="camel", gc=False):
+    stream_id: str
+    idle_timeout_ms: int | None = None
 
 
 class _WireEvent(_WireRequest, tag="event", gc=False):
@@ -155,6 +195,67 @@ class _WireCancelInvocation(_WireRequest, tag="cancelInvocation", gc=False):
         return CancelInvocation(self.invocation_id)
 
 
+class _WireStreamData(_WireRequest, tag="streamData", gc=False):
+    stream_id: str
+    stream_sequence_id: _Unsigned | None = None
+    data_type: str | None = None
+    data: Raw = _ABSENT
+
+    def request(self) -> Request:
+        sequence_id = self.stream_sequence_id
+        if sequence_id is not None and sequence_id > limits.MAX_ACK_ID:
+            raise InvalidMessage("streamSequenceId is above 2^64 - 1")
+        given = (sequence_id is not None, self.data_type is not None, self.data is not _ABSENT)
+        if not any(given):
+            return StreamData(self.stream_id)
+        if not all(given):
+            problem = "a fragment has streamSequenceId, dataType and data, or none of them"
+            return StreamData(self.stream_id, sequence_id, problem=problem)
+        payload = _request_payload(self.data_type, self.data, None)
+        return StreamData(self.stream_id, sequence_id, payload)
+
+
+class _WireStreamEndError(msgspec.Struct, rename="camel", gc=False):
+    message: _StreamErrorText | None = None
+    user_error_code: _StreamErrorText | None = None
+
+
+class _WireStreamEnd(_WireRequest, tag="streamEnd", gc=False):
+    stream_id: str
+    error: _WireStreamEndError | None = None
+
+    def request(self) -> Request:
+        if self.error is None:
+            return StreamEnd(self.stream_id)
+        error = StreamError("UserError", self.error.message or "", self.error.user_error_code)
+        return StreamEnd(self.stream_id, error)
+
+
+class _WireSetGroupState(_WireRequest, tag="setGroupState", gc=False):
+    group: str
+    ack_id: _Unsigned | None = None
+    state: dict[str, str] | None = None
+
+    def request(self) -> Request:
+        return SetGroupState(group_name(self.group), self.state, _ack_id(self.ack_id))
+
+
+class _WireSubscribeGroupState(_WireRequest, tag="subscribeGroupState", gc=False):
+    group: str
+    ack_id: _Unsigned | None = None
+
+    def request(self) -> Request:
+        return SubscribeGroupState(group_name(self.group), _ack_id(self.ack_id))
+
+
+class _WireUnsubscribeGroupState(_WireRequest, tag="unsubscribeGroupState", gc=False):
+    group: str
+    ack_id: _Unsigned | None = None
+
+    def request(self) -> Request:
+        return UnsubscribeGroupState(group_name(self.group), _ack_id(self.ack_id))
+
+
 _REQUEST_TYPES: tuple[type[_WireRequest], ...] = (
     _WireJoinGroup,
     _WireLeaveGroup,
@@ -164,6 +265,11 @@ _REQUEST_TYPES: tuple[type[_WireRequest], ...] = (
     _WireSequenceAck,
     _WireInvoke,
     _WireCancelInvocation,
+    _WireStreamData,
+    _WireStreamEnd,
+    _WireSetGroupState,
+    _WireSubscribeGroupState,
+    _WireUnsubscribeGroupState,
 )
 _decode_request = msgspec.json.Decoder(
     _WireJoinGroup
@@ -174,6 +280,11 @@ _decode_request = msgspec.json.Decoder(
     | _WireSequenceAck
     | _WireInvoke
     | _WireCancelInvocation
+    | _WireStreamData
+    | _WireStreamEnd
+    | _WireSetGroupState
+    | _WireSubscribeGroupState
+    | _WireUnsubscribeGroupState
 ).decode
 _BY_TYPE: dict[str, tuple[str, msgspec.json.Decoder[_WireRequest]]] = {
     str(wire.__struct_config__.tag).lower(): (
@@ -330,6 +441,55 @@ def encode_request(request: Request) -> bytes:
             )
         case CancelInvocation():
             return b'{"type":"cancelInvocation","invocationId":%b}' % _string(request.invocation_id)
+        case StreamStart() | StreamData() | StreamEnd():
+            return _encode_stream_request(request)
+        case SetGroupState():
+            return b'{"type":"setGroupState","group":%b%b%b}' % (
+                _string(request.group),
+                _ack_id_property(request.ack_id),
+                b"" if request.state is None else b',"state":' + _string(request.state),
+            )
+        case SubscribeGroupState():
+            return b'{"type":"subscribeGroupState","group":%b%b}' % (
+                _string(request.group),
+                _ack_id_property(request.ack_id),
+            )
+        case UnsubscribeGroupState():
+            return b'{"type":"unsubscribeGroupState","group":%b%b}' % (
+                _string(request.group),
+                _ack_id_property(request.ack_id),
+            )
+
+
+def _encode_stream_request(request: StreamStart | StreamData | StreamEnd) -> bytes:
+    stream_id = _string(request.stream_id)
+    match request:
+        case StreamStart():
+            return (
+                b'{"type":"sendToGroup","group":%b,"noEcho":%b,'
+                b'"stream":{"streamId":%b,"idleTimeoutMs":%d}}'
+                % (
+                    _string(request.group),
+                    b"true" if request.no_echo else b"false",
+                    stream_id,
+                    request.idle_timeout_ms,
+                )
+            )
+        case StreamData(payload=None):
+            return b'{"type":"streamData","streamId":%b}' % stream_id
+        case StreamData():
+            return b'{"type":"streamData","streamId":%b,"streamSequenceId":%d%b}' % (
+                stream_id,
+                request.sequence_id or 0,
+                b"" if request.payload is None else _data_properties(request.payload),
+            )
+        case StreamEnd(error=StreamError() as reason):
+            error = {"message": reason.message}
+            if reason.user_error_code is not None:
+                error["userErrorCode"] = reason.user_error_code
+            return b'{"type":"streamEnd","streamId":%b,"error":%b}' % (stream_id, _string(error))
+        case StreamEnd():
+            return b'{"type":"streamEnd","streamId":%b}' % stream_id
 
 
 def _ack_id_property(ack_id: int | None) -> bytes:
@@ -357,7 +517,11 @@ def encode_response(response: Response) -> bytes:
             return b'{"type":"ack","ackId":%d,"success":true}' % response.ack_id
         case DataMessage():
             tail = data_message_tail(
-                response.payload, response.group, response.from_user_id, response.metadata
+                response.payload,
+                response.group,
+                response.from_user_id,
+                response.metadata,
+                response.stream,
             )
             if response.sequence_id is None:
                 return b"{" + tail
@@ -389,10 +553,56 @@ def encode_response(response: Response) -> bytes:
                 _string(response.invocation_id),
                 _error_property(response.error),
             )
+        case StreamAck():
+            return b'{"type":"streamAck","streamId":%b,"expectedSequenceId":%d}' % (
+                _string(response.stream_id),
+                response.expected_sequence_id,
+            )
+        case StreamNack():
+            return (
+                b'{"type":"streamNack","streamId":%b,"expectedSequenceId":%d,"name":%b,"message":%b}'
+                % (
+                    _string(response.stream_id),
+                    response.expected_sequence_id,
+                    _string(response.name),
+                    _string(response.message),
+                )
+            )
+        case StreamClosed():
+            return b'{"type":"streamClosed","streamId":%b%b}' % (
+                _string(response.stream_id),
+                b"" if response.error is None else _error_property(response.error),
+            )
+        case GroupStateSnapshot() | GroupStateUpdate():
+            tail = group_state_tail(response)
+            if response.sequence_id is None:
+                return b"{" + tail
+            return b'{"sequenceId":%d,%b' % (response.sequence_id, tail)
+
+
+def group_state_tail(response: GroupStateSnapshot | GroupStateUpdate) -> bytes:
+    """A group state message without its opening brace, as `data_message_tail`."""
+    is_update = isinstance(response, GroupStateUpdate)
+    kind = b"groupStateUpdate" if is_update else b"groupStateSnapshot"
+    items = b",".join([_group_state_item(item) for item in response.items])
+    return b'"type":"%b","group":%b,"items":[%b]}' % (kind, _string(response.group), items)
+
+
+def _group_state_item(item: GroupStateItem) -> bytes:
+    return b'{"connectionId":%b%b%b,"updatedAt":%d}' % (
+        _string(item.connection_id),
+        _text_property(b"userId", item.user_id),
+        b"" if item.state is None else b',"state":' + _string(item.state),
+        item.updated_at,
+    )
 
 
 def data_message_tail(
-    payload: Payload, group: str | None, from_user_id: str | None, metadata: Metadata | None
+    payload: Payload,
+    group: str | None,
+    from_user_id: str | None,
+    metadata: Metadata | None,
+    stream: StreamInfo | None = None,
 ) -> bytes:
     """A data message without its opening brace: `{` or `{"sequenceId":N,` goes in front.
 
@@ -404,7 +614,25 @@ def data_message_tail(
         tail += b',"fromUserId":' + _string(from_user_id)
     if metadata:
         tail += b',"metadata":' + _string(metadata)
+    if stream is not None:
+        tail += _stream_property(stream)
     return tail + b"}"
+
+
+def _stream_property(stream: StreamInfo) -> bytes:
+    error = b""
+    if stream.error is not None:
+        error = b',"error":{"name":%b,"message":%b%b}' % (
+            _string(stream.error.name),
+            _string(stream.error.message),
+            _text_property(b"userErrorCode", stream.error.user_error_code),
+        )
+    return b',"stream":{"streamId":%b,"streamSequenceId":%d%b%b}' % (
+        _string(stream.stream_id),
+        stream.sequence_id,
+        b',"endOfStream":true' if stream.is_end else b"",
+        error,
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -459,6 +687,27 @@ class _WireSystem(_WireResponse, tag="system", gc=False):
         return Disconnected(self.message) if self.event == "disconnected" else None
 
 
+class _WireStreamError(msgspec.Struct, rename="camel", gc=False):
+    name: str
+    message: str | None = None
+    user_error_code: str | None = None
+
+
+class _WireStreamInfo(msgspec.Struct, rename="camel", gc=False):
+    stream_id: str
+    stream_sequence_id: _Unsigned
+    end_of_stream: bool | None = None
+    error: _WireStreamError | None = None
+
+    def info(self) -> StreamInfo:
+        error = None
+        if self.error is not None:
+            text = self.error.message or ""
+            error = StreamError(self.error.name, text, self.error.user_error_code)
+        is_end = self.end_of_stream is True
+        return StreamInfo(self.stream_id, self.stream_sequence_id, is_end, error)
+
+
 class _WireMessage(_WireResponse, tag="message", gc=False):
     from_: str = msgspec.field(name="from")
     group: str | None = None
@@ -467,6 +716,7 @@ class _WireMessage(_WireResponse, tag="message", gc=False):
     from_user_id: str | None = None
     sequence_id: _Unsigned | None = None
     metadata: dict[str, str] | None = None
+    stream: _WireStreamInfo | None = None
 
     def response(self) -> Response | None:
         data_type = _data_type(self.data_type)
@@ -482,6 +732,7 @@ class _WireMessage(_WireResponse, tag="message", gc=False):
             self.from_user_id or None,
             self.sequence_id,
             self.metadata or None,
+            self.stream.info() if self.stream is not None and self.from_ == "group" else None,
         )
 
 
@@ -510,14 +761,83 @@ class _WireInvokeResponse(_WireResponse, tag="invokeResponse", gc=False):
         return InvokeResponse(self.invocation_id, _payload(data_type, bytes(self.data)))
 
 
+class _WireStreamAck(_WireResponse, tag="streamAck", gc=False):
+    stream_id: str
+    expected_sequence_id: _Unsigned
+
+    def response(self) -> Response:
+        return StreamAck(self.stream_id, self.expected_sequence_id)
+
+
+class _WireStreamNack(_WireResponse, tag="streamNack", gc=False):
+    stream_id: str
+    expected_sequence_id: _Unsigned
+    name: str
+    message: str | None = None
+
+    def response(self) -> Response:
+        return StreamNack(self.stream_id, self.expected_sequence_id, self.name, self.message or "")
+
+
+class _WireStreamClosed(_WireResponse, tag="streamClosed", gc=False):
+    stream_id: str
+    error: _WireError | None = None
+
+    def response(self) -> Response:
+        if self.error is None:
+            return StreamClosed(self.stream_id)
+        return StreamClosed(self.stream_id, ErrorDetail(self.error.name, self.error.message or ""))
+
+
+class _WireGroupStateItem(msgspec.Struct, rename="camel", gc=False):
+    connection_id: str
+    updated_at: int
+    user_id: str | None = None
+    state: dict[str, str] | None = None
+
+    def item(self) -> GroupStateItem:
+        return GroupStateItem(self.connection_id, self.updated_at, self.user_id or None, self.state)
+
+
+class _WireGroupStateSnapshot(_WireResponse, tag="groupStateSnapshot", gc=False):
+    group: str
+    items: list[_WireGroupStateItem]
+    sequence_id: _Unsigned | None = None
+
+    def response(self) -> Response:
+        items = tuple(item.item() for item in self.items)
+        return GroupStateSnapshot(self.group, items, self.sequence_id)
+
+
+class _WireGroupStateUpdate(_WireResponse, tag="groupStateUpdate", gc=False):
+    group: str
+    items: list[_WireGroupStateItem]
+    sequence_id: _Unsigned | None = None
+
+    def response(self) -> Response:
+        items = tuple(item.item() for item in self.items)
+        return GroupStateUpdate(self.group, items, self.sequence_id)
+
+
 class _AnyResponse(msgspec.Struct, gc=False):
     type: str
 
 
 _decode_response = msgspec.json.Decoder(
-    _WireAck | _WireSystem | _WireMessage | _WirePong | _WireInvokeResponse
+    _WireAck
+    | _WireSystem
+    | _WireMessage
+    | _WirePong
+    | _WireInvokeResponse
+    | _WireStreamAck
+    | _WireStreamNack
+    | _WireStreamClosed
+    | _WireGroupStateSnapshot
+    | _WireGroupStateUpdate
 ).decode
-_RESPONSE_TYPES = ("ack", "system", "message", "pong", "invokeResponse")
+_RESPONSE_TYPES = frozenset(
+    str(wire.__struct_config__.tag) for wire in _WireResponse.__subclasses__()
+)
 _decode_any_response = msgspec.json.Decoder(_AnyResponse).decode
 _decode_error = msgspec.json.Decoder(_WireError).decode
 

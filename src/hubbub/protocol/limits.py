@@ -91,3 +91,21 @@ MAX_REJECTION_BODY_BYTES = 1024
 
 MAX_TOKEN_BYTES = 16_384
 """A token longer than this is refused unread. ours."""
+
+STREAM_IDLE_TIMEOUT_MS = 300_000
+"""Idle time-out of a group stream whose publisher gives none. documented."""
+
+MAX_STREAM_IDLE_TIMEOUT_MS = 24 * 3600 * 1000
+"""Longest idle time-out that is taken. ours."""
+
+MAX_STREAMS = 100
+"""Active streams of one connection. ours."""
+
+MAX_STREAM_ID_CHARS = 256
+"""Length of a `streamId`. ours."""
+
+MAX_STREAM_ERROR_CHARS = 1024
+"""Text and code of a publisher's own error. ours."""
+
+MAX_GROUP_STATE_BYTES = 8192
+"""Keys and values of one connection's state in one group, UTF-8. ours."""

@@ -10,6 +10,8 @@ from typing import Final
 
 import msgspec
 
+from hubbub.protocol import limits
+
 
 class DataType(StrEnum):
     JSON = "json"
@@ -142,6 +144,50 @@ class CancelInvocation(Message, frozen=True):
     invocation_id: str
 
 
+class StreamStart(Message, frozen=True):
+    """A `sendToGroup` with `stream`. `problem`: what makes it a bad request, or ""."""
+
+    group: str
+    stream_id: str
+    idle_timeout_ms: int = limits.STREAM_IDLE_TIMEOUT_MS
+    no_echo: bool = False
+    problem: str = ""
+
+
+class StreamData(Message, frozen=True):
+    """A fragment; without sequence id and payload it is a keep-alive. `problem` as above."""
+
+    stream_id: str
+    sequence_id: int | None = None
+    payload: Payload | None = None
+    problem: str = ""
+
+
+class StreamEnd(Message, frozen=True):
+    """`error` None: a normal end. `error.name` is always `UserError`."""
+
+    stream_id: str
+    error: "StreamError | None" = None
+
+
+class SetGroupState(Message, frozen=True):
+    """`state` None clears it."""
+
+    group: str
+    state: Mapping[str, str] | None = None
+    ack_id: int | None = None
+
+
+class SubscribeGroupState(Message, frozen=True):
+    group: str
+    ack_id: int | None = None
+
+
+class UnsubscribeGroupState(Message, frozen=True):
+    group: str
+    ack_id: int | None = None
+
+
 Request = (
     JoinGroup
     | LeaveGroup
@@ -151,6 +197,12 @@ Request = (
     | SequenceAck
     | Invoke
     | CancelInvocation
+    | StreamStart
+    | StreamData
+    | StreamEnd
+    | SetGroupState
+    | SubscribeGroupState
+    | UnsubscribeGroupState
 )
 
 
@@ -182,6 +234,23 @@ class Disconnected(Message, frozen=True):
     message: str | None = None
 
 
+class StreamError(Message, frozen=True):
+    """`user_error_code` only with the name `UserError`."""
+
+    name: str
+    message: str = ""
+    user_error_code: str | None = None
+
+
+class StreamInfo(Message, frozen=True):
+    """Which fragment of which stream a group message is."""
+
+    stream_id: str
+    sequence_id: int
+    is_end: bool = False
+    error: StreamError | None = None
+
+
 class DataMessage(Message, frozen=True):
     """`group` None: from the server. `sequence_id` None: not a reliable connection."""
 
@@ -190,10 +259,51 @@ class DataMessage(Message, frozen=True):
     from_user_id: str | None = None
     sequence_id: int | None = None
     metadata: Metadata | None = None
+    stream: StreamInfo | None = None
 
 
 class Pong(Message, frozen=True):
     pass
+
+
+class StreamAck(Message, frozen=True):
+    """All fragments below `expected_sequence_id` are accepted."""
+
+    stream_id: str
+    expected_sequence_id: int
+
+
+class StreamNack(Message, frozen=True):
+    stream_id: str
+    expected_sequence_id: int
+    name: str
+    message: str = ""
+
+
+class StreamClosed(Message, frozen=True):
+    stream_id: str
+    error: ErrorDetail | None = None
+
+
+class GroupStateItem(Message, frozen=True):
+    """`state` None: cleared. `updated_at`: Unix milliseconds."""
+
+    connection_id: str
+    updated_at: int
+    user_id: str | None = None
+    state: Mapping[str, str] | None = None
+
+
+class GroupStateSnapshot(Message, frozen=True):
+    group: str
+    items: tuple[GroupStateItem, ...]
+    sequence_id: int | None = None
+
+
+class GroupStateUpdate(Message, frozen=True):
+    group: str
+    items: tuple[GroupStateItem, ...]
+    sequence_id: int | None = None
 
 
 class InvokeResponse(Message, frozen=True):
@@ -202,4 +312,16 @@ class InvokeResponse(Message, frozen=True):
     error: ErrorDetail | None = None
 
 
-Response = Ack | Connected | Disconnected | DataMessage | Pong | InvokeResponse
+Response = (
+    Ack
+    | Connected
+    | Disconnected
+    | DataMessage
+    | Pong
+    | InvokeResponse
+    | StreamAck
+    | StreamNack
+    | StreamClosed
+    | GroupStateSnapshot
+    | GroupStateUpdate
+)

@@ -30,6 +30,12 @@ from hubbub.protocol.messages import (
     SendEvent,
     SendToGroup,
     SequenceAck,
+    SetGroupState,
+    StreamData,
+    StreamEnd,
+    StreamStart,
+    SubscribeGroupState,
+    UnsubscribeGroupState,
 )
 from hubbub.protocol.roles import Permissions
 
@@ -248,6 +254,15 @@ class ServiceSession:
                 return _PONG
             case Invoke():
                 return self._judge_invocation(request)
+            case SetGroupState() | SubscribeGroupState() | UnsubscribeGroupState():
+                return self._judge(
+                    request,
+                    self.permissions.can_join(request.group),
+                    "use the state of",
+                    request.group,
+                )
+            case StreamStart() | StreamData() | StreamEnd():
+                return request  # judged by the connection's `PublishedStreams`
             case CancelInvocation():
                 if request.invocation_id not in self.invocations:
                     return None
@@ -256,7 +271,13 @@ class ServiceSession:
 
     def _judge(
         self,
-        request: SendToGroup | JoinGroup | LeaveGroup | SendEvent,
+        request: SendToGroup
+        | JoinGroup
+        | LeaveGroup
+        | SendEvent
+        | SetGroupState
+        | SubscribeGroupState
+        | UnsubscribeGroupState,
         is_permitted: bool,
         verb: str,
         group: str,

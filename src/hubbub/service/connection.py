@@ -9,6 +9,7 @@ from hubbub.protocol.filters import Attributes
 from hubbub.protocol.json_codec import encode_response
 from hubbub.protocol.messages import Ack, Request, Response
 from hubbub.protocol.service_session import ServiceSession
+from hubbub.protocol.service_streams import PublishedStreams
 from hubbub.service.frames import TEXT, frame
 from hubbub.service.outbox import Outbox
 from hubbub.service.upstream.source import EventSource
@@ -75,6 +76,8 @@ class Connection:
         "session",
         "socket",
         "source",
+        "stream_timer",
+        "streams",
         "subprotocol",
         "user_id",
         "window",
@@ -100,6 +103,9 @@ class Connection:
         self.lane: Lane | None = None
         """Present while a user event waits for its handler."""
         self.invocation_tasks: dict[str, asyncio.Task[None]] | None = None
+        self.streams: PublishedStreams | None = None
+        self.stream_timer: asyncio.TimerHandle | None = None
+        """Runs while a stream may become idle too long."""
         self.window: asyncio.TimerHandle | None = None
         self._held_acks: deque[Ack] | None = None
 

@@ -8,11 +8,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from hubbub.protocol.errors import EngineUnavailable
+from hubbub.protocol.errors import EngineError, EngineUnavailable
 from hubbub.protocol.filters import Predicate
 from hubbub.protocol.json_codec import encode_response
-from hubbub.protocol.messages import Connected, Disconnected, Metadata, Payload
+from hubbub.protocol.messages import Connected, Disconnected, Metadata, Payload, StreamInfo
 from hubbub.protocol.service_session import Effect, Input, State
+from hubbub.protocol.service_streams import Fragment
 from hubbub.service.connection import PLAIN, RELIABLE, Connection, Socket
 from hubbub.service.delivery import MAX_JOINED_BYTES, Batch, Group, Outgoing, fan_out
 from hubbub.service.engine.interface import Engine, HealthState
@@ -110,6 +111,9 @@ class Hub:
             self.close_slow([connection])
             return True
         connection.release_acks()
+        if connection.streams is not None:
+            for stands_at in connection.streams.resume():
+                connection.respond(stands_at)
         return True
 
     def socket_ended(
@@ -212,8 +216,32 @@ class Hub:
             task.cancel()
         if connection.lane is not None:
             connection.lane.queue.clear()
+        self._cancel_streams(connection)
         self._counts["connections.ended"] += 1
         self._upstream.disconnected(connection.source, reason)
+
+    def _cancel_streams(self, connection: Connection) -> None:
+        """Members hear that the streams of a publisher that is gone will not go on."""
+        if connection.stream_timer is not None:
+            connection.stream_timer.cancel()
+            connection.stream_timer = None
+        if connection.streams is None:
+            return
+        for fragment in connection.streams.cancel():
+            try:
+                self.send_fragment(connection, fragment)
+            except EngineError as error:
+                log.warning("the end of a stream was not sent hub=%s: %s", self.name, error)
+
+    def send_fragment(self, connection: Connection, fragment: Fragment) -> None:
+        """Raises: EngineUnavailable: nothing was sent."""
+        self.send_to_group(
+            fragment.group,
+            fragment.payload,
+            from_user_id=connection.user_id,
+            no_echo=connection.id if fragment.no_echo else None,
+            stream=fragment.info,
+        )
 
     def _connected(self, connection: Connection) -> Connected:
         token = self._make_token(self.name, connection.id) if connection.kind == RELIABLE else None
@@ -269,6 +297,7 @@ class Hub:
         matches: Predicate | None = None,
         ttl_seconds: int = 0,
         metadata: Metadata | None = None,
+        stream: StreamInfo | None = None,
     ) -> None:
         """Accepted when it returns. `no_echo`: the sending connection, which gets no copy.
 
@@ -283,7 +312,7 @@ class Hub:
             return
         if no_echo is not None:
             excluded = excluded | {no_echo}
-        message = self._outgoing(payload, ttl_seconds, metadata, group, from_user_id)
+        message = self._outgoing(payload, ttl_seconds, metadata, group, from_user_id, stream)
         if matches is not None:
             self._deliver(select(members.members.values(), excluded, matches), message)
             return
@@ -352,6 +381,7 @@ class Hub:
         metadata: Metadata | None,
         group: str | None = None,
         from_user_id: str | None = None,
+        stream: StreamInfo | None = None,
     ) -> Outgoing:
         self._counts["messages.accepted"] += 1
         expires_at = self._loop.time() + ttl_seconds if ttl_seconds else None
@@ -361,10 +391,15 @@ class Hub:
             from_user_id=from_user_id,
             metadata=metadata,
             expires_at=expires_at,
+            stream=stream,
         )
 
+    @property
+    def is_accepting(self) -> bool:
+        return self._engine.health is HealthState.UP
+
     def _require_engine(self) -> None:
-        if self._engine.health is not HealthState.UP:
+        if not self.is_accepting:
             raise EngineUnavailable("the engine is not up; nothing was sent")
 
     def flush(self) -> None:

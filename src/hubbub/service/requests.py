@@ -24,11 +24,15 @@ from hubbub.protocol.messages import (
     SendEvent,
     SendToGroup,
     SequenceAck,
+    StreamData,
+    StreamEnd,
+    StreamStart,
 )
 from hubbub.protocol.service_session import State
 from hubbub.service.connection import PLAIN, Connection, Lane
 from hubbub.service.hub import Hub
 from hubbub.service.observe import Counts
+from hubbub.service.streams import Streams
 from hubbub.service.upstream import Upstream
 
 log = logging.getLogger("hubbub.service")
@@ -48,6 +52,7 @@ class Requests:
         self._upstream = upstream
         self._counts = counts
         self._drop_on_event_failure = drop_on_event_failure
+        self._streams = Streams(hub)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def take(self, connection: Connection, request: Request, size: int) -> None:
@@ -100,6 +105,8 @@ class Requests:
                     task = connection.invocation_tasks.pop(verdict.invocation_id, None)
                     if task is not None:
                         task.cancel()
+            case StreamStart() | StreamData() | StreamEnd():
+                self._streams.take(connection, verdict)
             case Ping() | SequenceAck():
                 raise AssertionError("the session executes these itself")
             case response:

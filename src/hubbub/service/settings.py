@@ -45,6 +45,7 @@ class Settings:
     ack_id_memory: int = limits.ACK_ID_MEMORY
     clock_skew_s: float = limits.CLOCK_SKEW_S
     max_invocations_per_connection: int = limits.MAX_INVOCATIONS
+    max_streams_per_connection: int = limits.MAX_STREAMS
     drain_timeout_s: float = 20
     close_flush_timeout_s: float = limits.CLOSE_FLUSH_TIMEOUT_S
     engine_url: str = "memory:"
