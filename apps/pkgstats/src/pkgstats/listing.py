@@ -24,7 +24,7 @@ from pkgstats.models import (
 )
 from pkgstats.refresh import Refresher
 from pkgstats.sources.base import FoundPage, NoData, NotOffered, NotSet, Refusal
-from pkgstats.store import outbox, packages, people
+from pkgstats.store import outbox, packages, people, saving
 from pkgstats.store import search as index
 from pkgstats.store.store import Store
 
@@ -129,7 +129,7 @@ class Listing:
         answer = await self._refresher.scope_packages(name)
         if isinstance(answer, tuple):
             listed = answer
-            await self._store.write(lambda db: packages.save_names(db, listed, self._now()))
+            await self._store.write(lambda db: saving.save_names(db, listed, self._now()))
             own = list(dict.fromkeys([*own, *listed]))
         origin = self._origin(Block.ORG_PACKAGES, answer)
         return await self._list("scope", name, own, isinstance(answer, tuple), origin)
@@ -170,7 +170,7 @@ class Listing:
 
     async def _remember(self, page: FoundPage) -> None:
         if page.found:
-            await self._store.write(lambda db: packages.save_found(db, page.found, self._now()))
+            await self._store.write(lambda db: saving.save_found(db, page.found, self._now()))
 
     def _origin(self, block: Block, answer: object) -> Origin:
         now = self._now()

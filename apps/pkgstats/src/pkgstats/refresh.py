@@ -15,12 +15,12 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from pkgstats.abilities import FAILED_FOR, Abilities
 from pkgstats.models import Block, Readme
 from pkgstats.readme.render import RENDERER, Images, render
 from pkgstats.sources.base import (
     Answer,
     Contents,
-    Failing,
     FoundPage,
     Limited,
     NoData,
@@ -32,7 +32,7 @@ from pkgstats.sources.base import (
     Unchanged,
     Validators,
 )
-from pkgstats.store import counts, packages, states
+from pkgstats.store import counts, packages, saving, states
 from pkgstats.store.states import Ability, BlockState, Ended
 from pkgstats.store.store import Store
 
@@ -42,9 +42,6 @@ WATCHED_FOR = timedelta(minutes=5)
 VISITED_FOR = timedelta(hours=1)
 IDLE_FOR = timedelta(hours=24)
 STALE_AFTER = timedelta(days=30)
-ABSENT_FOR = timedelta(minutes=10)
-NOT_OFFERED_FOR = timedelta(hours=24)
-FAILED_FOR = timedelta(minutes=2)
 LATEST_CHECK = timedelta(minutes=2)
 SEARCH_FOR = timedelta(seconds=60)
 
@@ -98,7 +95,7 @@ class Refresher:
         self._gate = asyncio.Semaphore(MAX_RUNNING)
         loop = asyncio.get_running_loop()
         self._budgets = {name: Budget(limit, loop.time) for name, limit in PER_MINUTE.items()}
-        self._abilities: dict[str, Ability] = {}
+        self._abilities = Abilities(store, now)
         self._searches: dict[tuple[str, int], tuple[datetime, FoundPage]] = {}
         self.watched: Mapping[str, int] = {}
         """Who is looked at right now, by name."""
@@ -108,7 +105,7 @@ class Refresher:
         return f"{RENDERER}-{self._images}"
 
     async def start(self) -> None:
-        self._abilities = await self._store.read(states.abilities)
+        await self._abilities.load()
 
     async def close(self) -> None:
         """End running requests and wait for them."""
@@ -119,7 +116,7 @@ class Refresher:
 
     def abilities(self) -> Mapping[str, Ability]:
         """How the abilities of the sources are doing."""
-        return self._abilities
+        return self._abilities.all()
 
     # What to refresh
 
@@ -146,12 +143,12 @@ class Refresher:
         kept = self._searches.get((text, offset))
         if kept and self._now() - kept[0] < SEARCH_FOR:
             return kept[1]
-        if len(text) < 2 or (refusal := self._refused("search")):
+        if len(text) < 2 or (refusal := self._abilities.refused("search")):
             return NoData() if len(text) < 2 else refusal or NoData()
         if not self._budgets["search"].take():
             return Limited(self._now() + timedelta(minutes=1))
         answer = await self._source.search(text, size, offset)
-        await self._note("search", answer)
+        await self._abilities.note("search", answer)
         if not isinstance(answer, Answer):
             return answer
         if len(self._searches) >= 200:
@@ -161,12 +158,12 @@ class Refresher:
 
     async def scope_packages(self, scope: str) -> tuple[str, ...] | Refusal:
         """Names of an organisation's packages."""
-        if refusal := self._refused("organisation"):
+        if refusal := self._abilities.refused("organisation"):
             return refusal
         if not self._budgets["search"].take():
             return Limited(self._now() + timedelta(minutes=1))
         answer = await self._source.scope_packages(scope)
-        await self._note("organisation", answer)
+        await self._abilities.note("organisation", answer)
         return answer.value if isinstance(answer, Answer) else answer
 
     # When to refresh
@@ -209,10 +206,10 @@ class Refresher:
             stored = await self._store.read(partial(packages.find, name=name))
             if stored is None or self._now() - stored.fetched_at < LATEST_CHECK:
                 continue
-            if self._refused("latest") or not self._budgets["latest"].take():
+            if self._abilities.refused("latest") or not self._budgets["latest"].take():
                 return
             answer = await self._source.latest(name)
-            await self._note("latest", answer)
+            await self._abilities.note("latest", answer)
             moved = isinstance(answer, Answer) and answer.value != stored.latest
             if moved or not self.is_fresh(stored, visited=True):
                 await asyncio.wait([self.packument(name)])
@@ -250,20 +247,20 @@ class Refresher:
         stored = await self._store.read(partial(packages.find, name=name))
         held = Validators(stored.etag, stored.last_modified) if stored and stored.etag else None
         answer = await self._source.packument(name, held)
-        await self._note("packument", answer)
+        await self._abilities.note("packument", answer)
         if isinstance(answer, Answer) and not answer.value.releases:
             answer = NoData()  # every version was withdrawn
         now, simulated = self._now(), self._source.simulated
         if isinstance(answer, Answer):
             await self._store.write(
-                lambda db: packages.save_packument(db, answer.value, now=now, simulated=simulated)
+                lambda db: saving.save_packument(db, answer.value, now=now, simulated=simulated)
             )
             return None
         if isinstance(answer, Unchanged):
             etag, modified = (held.etag, held.last_modified) if held else (None, None)
-            await self._store.write(lambda db: packages.touch(db, name, now, etag, modified))
+            await self._store.write(lambda db: saving.touch(db, name, now, etag, modified))
             return None
-        state = self._block_state(answer)
+        state = self._abilities.block_state(answer)
         await self._store.write(lambda db: _save_refusal(db, name, answer, state, now))
         return answer
 
@@ -272,8 +269,8 @@ class Refresher:
             return Limited(self._now() + timedelta(minutes=1))
         answer = await self._source.contents(name, release)
         if not isinstance(answer, NotOffered):  # one missing tarball says nothing of the others
-            await self._note("readme", answer)
-        state = self._block_state(answer)
+            await self._abilities.note("readme", answer)
+        state = self._abilities.block_state(answer)
         if not isinstance(answer, Answer):
             await self._store.write(
                 lambda db: states.save_block(db, name, Block.README, state, release.version)
@@ -284,7 +281,7 @@ class Refresher:
         now, simulated = self._now(), self._source.simulated
 
         def save(db: Any) -> None:
-            packages.save_contents(
+            saving.save_contents(
                 db,
                 name,
                 release.version,
@@ -306,7 +303,7 @@ class Refresher:
         if readme is not None:
             renderer = self.renderer_version
             await self._store.write(
-                lambda db: packages.save_rendered(db, name, version, readme, renderer)
+                lambda db: saving.save_rendered(db, name, version, readme, renderer)
             )
 
     async def _render(
@@ -338,14 +335,14 @@ class Refresher:
             start = await self._store.read(
                 lambda db, group=group: counts.first_wanted(db, group, end)  # type: ignore[misc]
             )
-            if self._refused("downloads"):
-                answer: Refusal = self._refused("downloads") or NotSet("")
+            if self._abilities.refused("downloads"):
+                answer: Refusal = self._abilities.refused("downloads") or NotSet("")
                 answers: Mapping[str, Any] = dict.fromkeys(group, answer)
             elif not self._source.simulated and not self._budgets["downloads"].take():
                 return
             else:
                 answers = await self._source.downloads(group, start, end)
-                await self._note("downloads", next(iter(answers.values())))
+                await self._abilities.note("downloads", next(iter(answers.values())))
             await self._save_downloads(answers)
 
     async def _save_downloads(self, answers: Mapping[str, Any]) -> None:
@@ -354,7 +351,7 @@ class Refresher:
 
         def save(db: Any) -> None:
             for name, answer in answers.items():
-                state = self._block_state(answer)
+                state = self._abilities.block_state(answer)
                 if isinstance(answer, Answer):
                     state = BlockState(Ended.OK, now, tomorrow + DOWNLOADS_READY, "")
                 states.save_block(db, name, Block.DOWNLOADS, state)
@@ -363,61 +360,11 @@ class Refresher:
 
         await self._store.write(save)
 
-    # What is remembered of refusals
-
-    def _refused(self, ability: str) -> Refusal | None:
-        """The refusal that still stands for a whole ability."""
-        known = self._abilities.get(ability)
-        if known is None or known.until is None or self._now() >= known.until:
-            return None
-        if known.ended is Ended.NOT_OFFERED:
-            return NotOffered(known.detail)
-        if known.ended is Ended.NOT_SET:
-            return NotSet(known.detail)
-        return Limited(known.until) if known.ended is Ended.LIMITED else None
-
-    async def _note(self, ability: str, answer: Any) -> None:
-        """Remember how an ability did; written only when that changed."""
-        state = self._block_state(answer)
-        ended = Ended.OK if state.ended is Ended.NO_DATA else state.ended
-        old = self._abilities.get(ability)
-        now = self._now()
-        is_news = old is None or old.ended is not ended or old.until != state.until
-        until = None if ended is Ended.OK else state.until
-        since = old.since if old and old.ended is ended else now
-        contact = old.last_contact if old else None
-        if ended not in (Ended.FAILING, Ended.NOT_SET):
-            contact = now
-        self._abilities[ability] = Ability(ability, ended, since, until, contact, state.detail)
-        if is_news and not (old and old.ended is Ended.OK and ended is Ended.OK):
-            await self._store.write(
-                lambda db: states.save_ability(
-                    db, ability, ended, now=now, until=until, detail=state.detail
-                )
-            )
-
-    def _block_state(self, answer: Any) -> BlockState:
-        now = self._now()
-        match answer:
-            case Answer() | Unchanged():
-                return BlockState(Ended.OK, now, now, "")
-            case NoData():
-                return BlockState(Ended.NO_DATA, now, now + ABSENT_FOR, "")
-            case NotOffered(detail):
-                return BlockState(Ended.NOT_OFFERED, now, now + NOT_OFFERED_FOR, detail)
-            case NotSet(setting):
-                return BlockState(Ended.NOT_SET, now, now + FAILED_FOR, setting)
-            case Limited(until):
-                return BlockState(Ended.LIMITED, now, until, "")
-            case Failing(reason):
-                return BlockState(Ended.FAILING, now, now + FAILED_FOR, reason)
-        raise TypeError(f"no answer of a source: {type(answer).__name__}")
-
 
 def _save_refusal(db: Any, name: str, answer: Refusal, state: BlockState, now: datetime) -> None:
     """A 404 takes the package away; anything else leaves the copy and says why it is old."""
     states.save_block(db, name, Block.REGISTRY, state)
     if isinstance(answer, NoData):
-        packages.forget_withdrawn(db, name)
+        saving.forget_withdrawn(db, name)
     else:
-        packages.save_error(db, name, state.detail or state.ended.value, now)
+        saving.save_error(db, name, state.detail or state.ended.value, now)

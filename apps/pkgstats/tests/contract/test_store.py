@@ -13,7 +13,7 @@ from pkgstats.models import DayCount, PublishedSource, Readme
 from pkgstats.sources.base import Contents, Found, Packument, Release
 from pkgstats.sources.recorded import data_json
 from pkgstats.sources.slim import slim_packument
-from pkgstats.store import counts, outbox, packages, people, search, states
+from pkgstats.store import counts, outbox, packages, people, saving, search, states
 from pkgstats.store.states import BlockState, Ended
 from pkgstats.store.store import IncompatibleDatabase, Store
 
@@ -43,7 +43,7 @@ def simple(name: str, version: str = "1.0.0", **fields: object) -> Packument:
 async def save(store: Store, *packuments: Packument, now: datetime = NOW) -> None:
     for one in packuments:
         await store.write(
-            lambda db, one=one: packages.save_packument(db, one, now=now, simulated=False)  # type: ignore[misc]
+            lambda db, one=one: saving.save_packument(db, one, now=now, simulated=False)  # type: ignore[misc]
         )
 
 
@@ -93,7 +93,7 @@ async def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> 
 
 async def test_write_that_fails_in_the_middle_leaves_nothing(store: Store) -> None:
     def broken(db: sqlite3.Connection) -> None:
-        packages.save_packument(db, recorded("ws"), now=NOW, simulated=False)
+        saving.save_packument(db, recorded("ws"), now=NOW, simulated=False)
         raise RuntimeError("the lights go out")
 
     with pytest.raises(RuntimeError):
@@ -156,7 +156,7 @@ async def test_contents_come_back_as_they_were_stored(store: Store) -> None:
     found = Contents("# Hi", True, (), 10, 20, "sha512-x")
     readme = Readme("<h2>Hi</h2>", (), True)
     await store.write(
-        lambda db: packages.save_contents(
+        lambda db: saving.save_contents(
             db, "demo-a", "1.0.0", found, readme, "r1", now=NOW, simulated=True
         )
     )
@@ -172,7 +172,7 @@ async def test_contents_come_back_as_they_were_stored(store: Store) -> None:
 
 async def test_forget_withdrawn_takes_the_package_out_of_lists_and_search(store: Store) -> None:
     await save(store, simple("demo-a", description="a thing"))
-    await store.write(lambda db: packages.forget_withdrawn(db, "demo-a"))
+    await store.write(lambda db: saving.forget_withdrawn(db, "demo-a"))
     assert await find(store, "demo-a") == []
     assert await store.read(lambda db: packages.find(db, "demo-a")) is None
 
@@ -304,7 +304,7 @@ async def test_save_found_never_overwrites_what_was_loaded_here(store: Store) ->
         Found(name, "9.0.0", "theirs", "demo-team", NOW, "MIT", (), (), 7)
         for name in ("demo-a", "demo-b")
     ]
-    await store.write(lambda db: packages.save_found(db, found, NOW))
+    await store.write(lambda db: saving.save_found(db, found, NOW))
 
     def read(db: sqlite3.Connection) -> dict[str, tuple[str, str]]:
         rows = db.execute("SELECT name, description, latest FROM package")
