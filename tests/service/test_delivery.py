@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from hubbub.protocol.messages import DataType, Payload, text_payload
+from hubbub.protocol.messages import DataMessage, DataType, Payload, text_payload
 from hubbub.protocol.roles import Permissions
 from hubbub.protocol.service_session import ServiceSession
 from hubbub.service.connection import JSON, PLAIN, RELIABLE, Connection, Socket
@@ -52,7 +52,7 @@ def member(name: str, kind: int) -> tuple[Connection, Wire]:
 
 
 def text(data: str, expires_at: float | None = None) -> Outgoing:
-    return Outgoing(text_payload(data), group="g", expires_at=expires_at)
+    return Outgoing(DataMessage(text_payload(data), "g"), expires_at=expires_at)
 
 
 def group_of(*members: Connection) -> Group:
@@ -99,7 +99,7 @@ def test_plain_members_get_bare_payloads_in_the_right_frames() -> None:
         Payload(DataType.BINARY, raw=b"\x00"),
         Payload(DataType.PROTOBUF, raw=b"\x01"),
     ]
-    fan_out([plain], Batch(tuple(Outgoing(p, group="g") for p in payloads)))
+    fan_out([plain], Batch(tuple(Outgoing(DataMessage(p, "g")) for p in payloads)))
     assert wire.frames == [b'{"a": 1}', b"hi", b"\x00", b"\x01"]
     heads = [0x81, 0x81, 0x82, 0x82]
     assert wire.buffers[0].startswith(bytes([heads[0]]))
@@ -156,6 +156,6 @@ def test_away_member_keeps_messages_and_overflows_at_its_limit() -> None:
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
 def test_frame_head_fits_every_size(size: int) -> None:
-    frame = Outgoing(Payload(DataType.BINARY, raw=b"x" * size)).plain()
+    frame = Outgoing(DataMessage(Payload(DataType.BINARY, raw=b"x" * size))).plain()
     assert frame.endswith(b"x" * size)
     assert len(frame) - size == (2 if size < 126 else 4 if size < 65_536 else 10)

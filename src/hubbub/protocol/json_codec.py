@@ -515,14 +515,8 @@ def encode_response(response: Response) -> bytes:
     match response:
         case Ack(error=None):
             return b'{"type":"ack","ackId":%d,"success":true}' % response.ack_id
-        case DataMessage():
-            tail = data_message_tail(
-                response.payload,
-                response.group,
-                response.from_user_id,
-                response.metadata,
-                response.stream,
-            )
+        case DataMessage() | GroupStateSnapshot() | GroupStateUpdate():
+            tail = numbered_tail(response)
             if response.sequence_id is None:
                 return b"{" + tail
             return b'{"sequenceId":%d,%b' % (response.sequence_id, tail)
@@ -573,11 +567,19 @@ def encode_response(response: Response) -> bytes:
                 _string(response.stream_id),
                 b"" if response.error is None else _error_property(response.error),
             )
-        case GroupStateSnapshot() | GroupStateUpdate():
-            tail = group_state_tail(response)
-            if response.sequence_id is None:
-                return b"{" + tail
-            return b'{"sequenceId":%d,%b' % (response.sequence_id, tail)
+
+
+def numbered_tail(message: DataMessage | GroupStateSnapshot | GroupStateUpdate) -> bytes:
+    """Whatever may carry a sequence id, without its opening brace and without that id."""
+    if isinstance(message, DataMessage):
+        return data_message_tail(
+            message.payload,
+            message.group,
+            message.from_user_id,
+            message.metadata,
+            message.stream,
+        )
+    return group_state_tail(message)
 
 
 def group_state_tail(response: GroupStateSnapshot | GroupStateUpdate) -> bytes:

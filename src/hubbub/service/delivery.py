@@ -6,8 +6,8 @@ caller, who closes the connection after the loop.
 
 from collections.abc import Iterable, Sequence
 
-from hubbub.protocol.json_codec import data_message_tail
-from hubbub.protocol.messages import Metadata, Payload, StreamInfo
+from hubbub.protocol.json_codec import numbered_tail
+from hubbub.protocol.messages import DataMessage, GroupStateSnapshot, GroupStateUpdate
 from hubbub.service.connection import JSON, PLAIN, RELIABLE, Connection
 from hubbub.service.frames import BINARY, TEXT, frame
 
@@ -20,22 +20,18 @@ _SEQUENCE_HEAD_BYTES = 40
 class Outgoing:
     """A message on its way; each wire form is built when the first receiver needs it."""
 
-    __slots__ = ("_is_stream_end", "_json", "_plain", "_tail", "expires_at", "payload", "size")
+    __slots__ = ("_json", "_plain", "_tail", "expires_at", "message", "size")
 
     def __init__(
         self,
-        payload: Payload,
+        message: DataMessage | GroupStateSnapshot | GroupStateUpdate,
         *,
-        group: str | None = None,
-        from_user_id: str | None = None,
-        metadata: Metadata | None = None,
         expires_at: float | None = None,
-        stream: StreamInfo | None = None,
     ) -> None:
-        self.payload = payload
+        """`message` without a sequence id: each reliable receiver has its own."""
+        self.message = message
         self.expires_at = expires_at
-        self._tail = data_message_tail(payload, group, from_user_id, metadata, stream)
-        self._is_stream_end = stream is not None and stream.is_end
+        self._tail = numbered_tail(message)
         self.size = len(self._tail) + _SEQUENCE_HEAD_BYTES
         self._json: bytes | None = None
         self._plain: bytes | None = None
@@ -49,12 +45,14 @@ class Outgoing:
         return frame(TEXT, b'{"sequenceId":%d,' % sequence_id + self._tail)
 
     def plain(self) -> bytes:
-        """A plain client does not know streams: their end is nothing to it."""
-        if self._is_stream_end:
-            return b""
+        """The bare data. The end of a stream and group states are nothing to a plain client."""
         if self._plain is None:
-            opcode = TEXT if self.payload.is_text else BINARY
-            self._plain = frame(opcode, self.payload.raw)
+            message = self.message
+            if not isinstance(message, DataMessage) or (message.stream and message.stream.is_end):
+                self._plain = b""
+            else:
+                opcode = TEXT if message.payload.is_text else BINARY
+                self._plain = frame(opcode, message.payload.raw)
         return self._plain
 
 

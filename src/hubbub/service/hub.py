@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterable
 from hubbub.protocol.errors import EngineError, EngineUnavailable
 from hubbub.protocol.filters import Predicate
 from hubbub.protocol.json_codec import encode_response
-from hubbub.protocol.messages import Connected, Disconnected, Metadata, Payload, StreamInfo
+from hubbub.protocol.messages import (
+    Connected,
+    DataMessage,
+    Disconnected,
+    Metadata,
+    Payload,
+    StreamInfo,
+)
 from hubbub.protocol.service_session import Effect, Input, State
 from hubbub.protocol.service_streams import Fragment
 from hubbub.service.connection import PLAIN, RELIABLE, Connection, Socket
@@ -385,14 +392,8 @@ class Hub:
     ) -> Outgoing:
         self._counts["messages.accepted"] += 1
         expires_at = self._loop.time() + ttl_seconds if ttl_seconds else None
-        return Outgoing(
-            payload,
-            group=group,
-            from_user_id=from_user_id,
-            metadata=metadata,
-            expires_at=expires_at,
-            stream=stream,
-        )
+        message = DataMessage(payload, group, from_user_id, None, metadata, stream)
+        return Outgoing(message, expires_at=expires_at)
 
     @property
     def is_accepting(self) -> bool:
