@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,7 @@ SEARCH_FOR = timedelta(seconds=60)
 
 DOWNLOADS_READY = timedelta(hours=2)
 """After midnight UTC: figures of the day before are not there earlier."""
+DOWNLOADS_JITTER_S = 3600
 BULK_NAMES = 128
 
 PER_MINUTE = {"packument": 60, "latest": 60, "readme": 20, "downloads": 20, "search": 8}
@@ -353,7 +355,10 @@ class Refresher:
             for name, answer in answers.items():
                 state = self._abilities.block_state(answer)
                 if isinstance(answer, Answer):
-                    state = BlockState(Ended.OK, now, tomorrow + DOWNLOADS_READY, "")
+                    # Not everybody at the same minute: each name has its own one.
+                    jitter = timedelta(seconds=zlib.crc32(name.encode()) % DOWNLOADS_JITTER_S)
+                    due = tomorrow + DOWNLOADS_READY + jitter
+                    state = BlockState(Ended.OK, now, due, "")
                 states.save_block(db, name, Block.DOWNLOADS, state)
                 if isinstance(answer, Answer):
                     counts.save(db, name, answer.value, now=now, simulated=simulated)
