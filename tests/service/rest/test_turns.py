@@ -1,0 +1,20 @@
+"""Long work leaves room for others."""
+
+import asyncio
+
+from hubbub.service.rest.turns import in_turns
+
+
+async def test_others_run_between_turns_and_every_item_has_its_turn():
+    done, seen = [], []
+
+    async def other():
+        while len(done) < 1200:
+            seen.append(len(done))
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await in_turns(iter(range(1200)), done.append)
+    await task
+    assert done == list(range(1200))
+    assert seen == [500, 1000]
