@@ -148,7 +148,7 @@ def _service_settings(web_port: int) -> Settings:
 async def test_l12_cut_connection_heals_and_nothing_is_missed(
     cut_site: Site, new_tab: Any, wire: Any
 ) -> None:
-    page = await live(await new_tab(PAGE, cut_site.url))
+    page = await live(await new_tab(PAGE, cut_site.url, may_say="Closed with"))
     target, wire.target = wire.target, None
     await wire.cut()
     await expect(page.locator("#live")).to_have_text("reconnecting")
@@ -161,7 +161,7 @@ async def test_l12_cut_connection_heals_and_nothing_is_missed(
 async def test_l13_restarted_hubbub_is_joined_again_and_the_page_catches_up(
     cut_site: Site, new_tab: Any, wire: Any, catalog: Any
 ) -> None:
-    page = await live(await new_tab(PAGE, cut_site.url))
+    page = await live(await new_tab(PAGE, cut_site.url, may_say="Closed with"))
     web_port = int(cut_site.url.rpartition(":")[2])
     async with Service(_service_settings(web_port)) as another:
         wire.target = int(another.url.rpartition(":")[2])
