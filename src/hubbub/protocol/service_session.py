@@ -254,7 +254,9 @@ class ServiceSession:
                 return _PONG
             case Invoke():
                 return self._judge_invocation(request)
-            case SetGroupState() | SubscribeGroupState() | UnsubscribeGroupState():
+            case UnsubscribeGroupState():
+                return self._judge(request, True, "", "")
+            case SetGroupState() | SubscribeGroupState():
                 return self._judge(
                     request,
                     self.permissions.can_join(request.group),

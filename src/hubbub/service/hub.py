@@ -6,7 +6,7 @@ that a hub's messages keep their order and nobody gets what was sent before they
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from hubbub.protocol.errors import EngineError, EngineUnavailable
 from hubbub.protocol.filters import Predicate
@@ -25,6 +25,7 @@ from hubbub.service.connection import PLAIN, RELIABLE, Connection, Socket
 from hubbub.service.delivery import MAX_JOINED_BYTES, Batch, Group, Outgoing, fan_out
 from hubbub.service.engine.interface import Engine, HealthState
 from hubbub.service.frames import TEXT, frame
+from hubbub.service.group_states import GroupStates
 from hubbub.service.observe import Counts
 from hubbub.service.settings import Settings
 from hubbub.service.upstream import Upstream
@@ -67,6 +68,7 @@ class Hub:
         self._upstream = upstream
         self._counts = counts
         self._make_token = make_reconnection_token
+        self._states = GroupStates()
         self._pending: list[Group] = []
         self._loop = asyncio.get_running_loop()
 
@@ -224,6 +226,7 @@ class Hub:
         if connection.lane is not None:
             connection.lane.queue.clear()
         self._cancel_streams(connection)
+        self._close_slow_soon(self._states.gone(connection))
         self._counts["connections.ended"] += 1
         self._upstream.disconnected(connection.source, reason)
 
@@ -277,6 +280,24 @@ class Hub:
             if name in connection.groups:
                 self._remove(connection, name)
 
+    def set_group_state(
+        self, connection: Connection, group: str, state: Mapping[str, str] | None
+    ) -> None:
+        """Replace what the connection, a member, says of itself in the group; None clears it."""
+        self._close_slow_soon(self._states.set(connection, group, state))
+
+    def subscribe_group_state(self, connection: Connection, group: str) -> None:
+        """A snapshot now, then every change until it unsubscribes or leaves the group."""
+        self._close_slow_soon(self._states.subscribe(connection, group))
+
+    def unsubscribe_group_state(self, connection: Connection, group: str) -> None:
+        self._states.unsubscribe(connection, group)
+
+    def _close_slow_soon(self, slow: list[Connection]) -> None:
+        """Not at once: whoever calls is in the middle of a change of membership."""
+        if slow:
+            self._loop.call_soon(self.close_slow, slow)
+
     def leave_all_groups(self, connection: Connection) -> None:
         if connection.groups:
             self.flush()
@@ -290,6 +311,7 @@ class Hub:
         del group.members[connection.id]
         if not group.members:
             del self.groups[name]
+        self._close_slow_soon(self._states.left(connection, name))
 
     # --- sending -----------------------------------------------------------------------------
 

@@ -24,12 +24,16 @@ from hubbub.protocol.messages import (
     SendEvent,
     SendToGroup,
     SequenceAck,
+    SetGroupState,
     StreamData,
     StreamEnd,
     StreamStart,
+    SubscribeGroupState,
+    UnsubscribeGroupState,
 )
 from hubbub.protocol.service_session import State
 from hubbub.service.connection import PLAIN, Connection, Lane
+from hubbub.service.group_states import is_too_large
 from hubbub.service.hub import Hub
 from hubbub.service.observe import Counts
 from hubbub.service.streams import Streams
@@ -107,6 +111,14 @@ class Requests:
                         task.cancel()
             case StreamStart() | StreamData() | StreamEnd():
                 self._streams.take(connection, verdict)
+            case SetGroupState():
+                self._set_group_state(connection, verdict)
+            case SubscribeGroupState():
+                self._ack(connection, verdict.ack_id)
+                self._hub.subscribe_group_state(connection, verdict.group)
+            case UnsubscribeGroupState():
+                self._hub.unsubscribe_group_state(connection, verdict.group)
+                self._ack(connection, verdict.ack_id)
             case Ping() | SequenceAck():
                 raise AssertionError("the session executes these itself")
             case response:
@@ -126,6 +138,16 @@ class Requests:
             self._ack(connection, request.ack_id, _BUSY)
         else:
             self._ack(connection, request.ack_id)
+
+    def _set_group_state(self, connection: Connection, request: SetGroupState) -> None:
+        error = None
+        if connection.groups is None or request.group not in connection.groups:
+            error = ErrorDetail("Forbidden", "only members have a state in a group")
+        elif request.state is not None and is_too_large(request.state):
+            error = ErrorDetail("BadRequest", "the state is too large")
+        else:
+            self._hub.set_group_state(connection, request.group, request.state)
+        self._ack(connection, request.ack_id, error)
 
     def _ack(
         self, connection: Connection, ack_id: int | None, error: ErrorDetail | None = None
