@@ -18,7 +18,7 @@ from typing import Any
 
 from pkgstats.abilities import FAILED_FOR, Abilities
 from pkgstats.models import Block, Readme
-from pkgstats.readme.render import RENDERER, Images, render
+from pkgstats.readme.render import RENDERER, Images, as_text, render
 from pkgstats.sources.base import (
     Answer,
     Contents,
@@ -52,6 +52,9 @@ DOWNLOADS_JITTER_S = 3600
 BULK_NAMES = 128
 
 PER_MINUTE = {"packument": 60, "latest": 60, "readme": 20, "downloads": 20, "search": 8}
+RENDERERS = 2
+RENDER_LIMIT_S = 10.0
+"""A usual readme takes 30 ms; the worst that fits into the limits of size took 20 s."""
 JOB_INTERVAL_S = 20.0
 MAX_RUNNING = 8
 
@@ -93,7 +96,7 @@ class Refresher:
         self._images = images
         self._is_public = is_public
         self._flights: dict[tuple[str, ...], asyncio.Task[Any]] = {}
-        self._renderer = ThreadPoolExecutor(1, "pkgstats-readme")
+        self._renderer = ThreadPoolExecutor(RENDERERS, "pkgstats-readme")
         self._gate = asyncio.Semaphore(MAX_RUNNING)
         loop = asyncio.get_running_loop()
         self._budgets = {name: Budget(limit, loop.time) for name, limit in PER_MINUTE.items()}
@@ -114,7 +117,7 @@ class Refresher:
         for task in list(self._flights.values()):
             task.cancel()
         await asyncio.gather(*self._flights.values(), return_exceptions=True)
-        await asyncio.to_thread(self._renderer.shutdown, cancel_futures=True)
+        self._renderer.shutdown(wait=False, cancel_futures=True)
 
     def abilities(self) -> Mapping[str, Ability]:
         """How the abilities of the sources are doing."""
@@ -321,7 +324,13 @@ class Refresher:
             repo_dir=release.repo_dir,
             truncated=truncated,
         )
-        return await asyncio.get_running_loop().run_in_executor(self._renderer, work)
+        rendering = asyncio.get_running_loop().run_in_executor(self._renderer, work)
+        try:
+            async with asyncio.timeout(RENDER_LIMIT_S):
+                return await asyncio.shield(rendering)
+        except TimeoutError:
+            log.warning("a readme took too long to render and is shown as plain text")
+            return as_text(markdown, truncated=truncated)
 
     async def _load_downloads(self, names: Sequence[str]) -> None:
         """Unscoped names in bulk, scoped ones by themselves; stops when the source says so."""
@@ -368,6 +377,7 @@ class Refresher:
 
 def _save_refusal(db: Any, name: str, answer: Refusal, state: BlockState, now: datetime) -> None:
     """A 404 takes the package away; anything else leaves the copy and says why it is old."""
+    states.forget_absences(db, now)
     states.save_block(db, name, Block.REGISTRY, state)
     if isinstance(answer, NoData):
         saving.forget_withdrawn(db, name)

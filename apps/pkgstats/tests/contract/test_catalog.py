@@ -1,6 +1,7 @@
 """The catalog over scripted, recorded and simulated sources: what a page says in which case."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pkgstats import catalog as catalog_module
-from pkgstats import lookup
+from pkgstats import lookup, refresh
 from pkgstats.catalog import Catalog, open_catalog
 from pkgstats.models import (
     DATE_NOT_KNOWN,
@@ -42,8 +43,8 @@ from pkgstats.sources.base import (
     Unchanged,
     Validators,
 )
-from pkgstats.sources.choose import ABILITIES, Chosen, Place
-from pkgstats.sources.recorded import MODEL
+from pkgstats.sources.choose import ABILITIES, Chosen, Place, choose_source
+from pkgstats.sources.recorded import MODEL, RecordedSource
 
 START = datetime(2026, 7, 1, 6, 0, tzinfo=UTC)
 
@@ -424,6 +425,81 @@ async def test_readme_and_files_come_from_the_tarball_once_per_release(opened: O
         assert (await page(catalog, "demo-a", "1.0.0")).readme is not None
     asked = [what for what in source.asked if what.startswith("contents")]
     assert asked == ["contents demo-a@1.1.0", "contents demo-a@1.0.0"]
+
+
+async def test_a_readme_that_takes_too_long_is_shown_as_text(
+    opened: OpenCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(refresh, "RENDER_LIMIT_S", 0.01)
+    monkeypatch.setattr(refresh, "render", lambda *args, **kwargs: go_on.wait(30))
+    contents = Contents("# <Hi>", False, (), 10, 20, "sha512-x")
+    source = Scripted({"demo-a": packument("demo-a", "1.0.0")}, tarball=contents)
+    async with opened(source) as catalog:
+        found = await page(catalog, "demo-a")
+        go_on.set()
+    assert found.readme is not None
+    assert "# &lt;Hi&gt;" in found.readme.html
+    assert found.readme.headings == ()
+
+
+async def test_r07_without_a_source_for_them_there_are_no_vulnerabilities(
+    opened: OpenCatalog,
+) -> None:
+    async with opened(Scripted({"demo-a": packument("demo-a", "1.0.0")})) as catalog:
+        assert (await page(catalog, "demo-a")).vulnerabilities == ()
+
+
+async def test_a06_serve_never_chooses_a_simulated_source() -> None:
+    for via in ("http", "npm"):
+        settings = Settings(registry="https://r.example", via=via)  # type: ignore[arg-type]
+        chosen = await choose_source(settings, demo=False)
+        assert not chosen.source.simulated
+        assert not isinstance(chosen.source, RecordedSource)
+        assert chosen.places["packument"].setting in ("PKGSTATS_REGISTRY", "PKGSTATS_VIA=npm")
+        await chosen.source.close()
+
+
+async def test_a13_an_empty_store_has_an_empty_home_and_no_error(opened: OpenCatalog) -> None:
+    async with opened(Scripted()) as catalog:
+        home = await catalog.home()
+        result = await catalog.search("anything")
+        assert await catalog.pick("random") is None
+    assert (home.popular, home.newest, home.random, home.known_packages) == ((), (), (), 0)
+    assert (result.cards, result.total, result.pages) == ((), 0, 1)
+
+
+async def test_starter_list_is_loaded_in_the_background_once(opened: OpenCatalog) -> None:
+    names = ["demo-a", "demo-b"]
+    source = Scripted({name: packument(name, "1.0.0") for name in names})
+    async with opened(source) as catalog:
+        for _ in range(2):
+            await catalog._refresher.load_new([*names, "demo-none"])
+        assert [name for name, _at in await catalog.known_names()] == names
+    assert source.asked.count("packument demo-a") == 1
+
+
+async def test_budget_of_a_minute_is_kept_and_not_remembered_as_a_refusal(
+    opened: OpenCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(refresh.PER_MINUTE, "packument", 2)
+    source = Scripted({f"demo-{n}": packument(f"demo-{n}", "1.0.0") for n in "abc"})
+    async with opened(source) as catalog:
+        found = [await catalog.package(f"demo-{n}") for n in "abc"]
+    assert [type(one) for one in found] == [PackageData, PackageData, NotFound]
+    assert len([what for what in source.asked if what.startswith("packument")]) == 2
+
+
+async def test_absences_do_not_pile_up(opened: OpenCatalog) -> None:
+    source = Scripted()
+    async with opened(source) as catalog:
+        for n in range(5):
+            await missing(catalog, f"demo-{n}")
+            source.time += timedelta(minutes=11)
+        rows = await catalog._store.read(
+            lambda db: db.execute("SELECT name FROM block_state").fetchall()
+        )
+    assert len(rows) == 1
 
 
 async def test_versions_that_do_not_exist_and_names_that_are_none(opened: OpenCatalog) -> None:

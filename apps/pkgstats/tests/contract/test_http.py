@@ -12,6 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from pkgstats.settings import InvalidSetting
 from pkgstats.sources import http as http_module
 from pkgstats.sources.base import (
     Answer,
@@ -210,6 +211,13 @@ async def test_latest_of_the_recorded_manifest_is_its_version(source: MakeSource
     answer = await found.latest("@azure/web-pubsub-client")
     assert isinstance(answer, Answer)
     assert answer.value == "1.1.0"
+
+
+def test_a_cafile_that_cannot_be_read_is_an_invalid_setting(tmp_path: Path) -> None:
+    (tmp_path / "no.pem").write_text("no certificate")
+    for file in ("no.pem", "missing.pem"):
+        with pytest.raises(InvalidSetting, match="cafile"):
+            http_module.tls_context(str(tmp_path / file))
 
 
 # Tarballs

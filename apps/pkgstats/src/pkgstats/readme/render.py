@@ -68,6 +68,12 @@ def render(
     return Readme(clean(html, resolve), tuple(headings), truncated)
 
 
+def as_text(markdown: str, *, truncated: bool = False) -> Readme:
+    """The readme as its author typed it: for one that cannot be rendered in time."""
+    html = f'<pre tabindex="0" role="region" aria-label="Readme">{escape(markdown)}</pre>'
+    return Readme(html, (), truncated)
+
+
 @cache
 def _markdown(*, html: bool) -> MarkdownIt:
     parser = MarkdownIt(

@@ -25,6 +25,7 @@ from pkgstats import __version__, grammar
 from pkgstats.models import DayCount
 from pkgstats.readme.tarball import MAX_PACKED, BadTarball, read_contents
 from pkgstats.series import mark_holes
+from pkgstats.settings import InvalidSetting
 from pkgstats.sources.base import (
     Answer,
     Contents,
@@ -299,8 +300,14 @@ class _Breaker:
 
 
 def tls_context(cafile: str | None) -> ssl.SSLContext:
-    """TLS as npm is told to do it: the certificates of `cafile`, else those of the system."""
-    return ssl.create_default_context(cafile=cafile)
+    """TLS as npm is told to do it: the certificates of `cafile`, else those of the system.
+
+    Raises InvalidSetting for a file that cannot be used.
+    """
+    try:
+        return ssl.create_default_context(cafile=cafile)
+    except OSError as error:  # ssl.SSLError is one too
+        raise InvalidSetting("cafile of the npm configuration cannot be used") from error
 
 
 def tarball_address(registry: str, name: str, release: Release) -> str:

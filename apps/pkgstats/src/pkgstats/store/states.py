@@ -76,6 +76,11 @@ def save_block(
     )
 
 
+def forget_absences(db: sqlite3.Connection, now: datetime) -> None:
+    """Drop refusals of whole packages whose time is over: anybody can ask for any name."""
+    db.execute("DELETE FROM block_state WHERE block = 'registry' AND until < ?", (now.isoformat(),))
+
+
 def abilities(db: sqlite3.Connection) -> dict[str, Ability]:
     return {
         row["ability"]: Ability(
