@@ -11,6 +11,13 @@ _SETUP = """async ([url, source]) => {
   window.module = module;
   window.events = [];
   window.urls = 0;
+  window.sockets = [];
+  const { WebSocket } = window;
+  window.WebSocket = function (...args) {
+    const socket = new WebSocket(...args);
+    window.sockets.push(socket);
+    return socket;
+  };
   const now = performance.now.bind(performance);
   window.skew = 0;
   performance.now = () => now() + window.skew;
