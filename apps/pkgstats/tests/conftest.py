@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from pkgstats import site as site_module
 from pkgstats.catalog import Catalog
@@ -239,12 +240,12 @@ def start_site(tmp_path_factory: pytest.TempPathFactory) -> StartSite:
     return start
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def catalog() -> SampleCatalog:
     return SampleCatalog()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site(start_site: StartSite, catalog: SampleCatalog) -> AsyncIterator[Site]:
     async with start_site(catalog) as site:
         yield site

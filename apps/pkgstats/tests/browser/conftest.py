@@ -48,17 +48,6 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest.fixture(scope="module")
-def catalog(sample_catalog: Any) -> Any:
-    return sample_catalog()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(start_site: Any, catalog: Any) -> AsyncIterator[Site]:
-    async with start_site(catalog) as site:
-        yield site
-
-
 OpenTab = Callable[..., Awaitable[Page]]
 
 

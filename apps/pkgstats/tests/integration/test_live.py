@@ -7,19 +7,22 @@ from typing import Any
 
 import httpx2
 import pytest
+import pytest_asyncio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin, Subprotocol
 
 from hubbub.appserver import RequestError
 from pkgstats.live import groups
-from pkgstats.live.groups import TooManyNames, Watchers
 from pkgstats.live.publisher import publish_changes
 from pkgstats.models import OutboxRow
 from pkgstats.site import Site
 
 MODEL = "@azure/web-pubsub-client"
 GROUP = f"pkg:{MODEL}"
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Visitor:
@@ -48,14 +51,14 @@ class Visitor:
         await self.http.aclose()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def visitor(site: Site) -> AsyncIterator[Visitor]:
     visitor = Visitor(site)
     yield visitor
     await visitor.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def other_visitor(site: Site) -> AsyncIterator[Visitor]:
     visitor = Visitor(site)
     yield visitor
@@ -172,7 +175,7 @@ async def test_l02_committed_figure_goes_through_group_to_every_page_and_is_mark
         assert envelope["data"] == {"total": 134226}
         assert envelope["simulated"] is True
     async with asyncio.timeout(5):
-        while catalog.sent != [id]:
+        while id not in catalog.sent:
             await asyncio.sleep(0.01)
 
 
@@ -221,8 +224,9 @@ class OneBatch:
     ],
 )
 async def test_publisher_keeps_what_is_refused_for_now_and_drops_what_is_refused_for_ever(
-    catalog: Any, error: RequestError, sent: list[int], marked: list[int]
+    sample_catalog: Any, error: RequestError, sent: list[int], marked: list[int]
 ) -> None:
+    catalog = sample_catalog()
     for _ in range(3):
         catalog.commit("downloads", {"total": 1})
     waiting = [row for _ in range(3) for row in catalog.outbox.get_nowait()]
@@ -239,47 +243,22 @@ async def test_l08_watchers_are_people_not_tabs_and_leaving_counts_down(
     visitor: Visitor, other_visitor: Visitor, catalog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(groups, "PUBLISH_EVERY_S", 0.05)
-    first, second_tab = await visitor.open(), await visitor.open()
-    assert (await watch(first))["success"] is True
-    await watch(second_tab)
+    first, second_tab = await visitor.open("/pkg:ws"), await visitor.open("/pkg:ws")
+    assert (await watch(first, "ws"))["success"] is True
+    await watch(second_tab, "ws")
     await until(first, watchers_of(1))
-    other = await other_visitor.open()
-    await watch(other)
+    other = await other_visitor.open("/pkg:ws")
+    await watch(other, "ws")
     await until(first, watchers_of(2))
     await other.close()
     await until(first, watchers_of(1))
-    assert catalog.watched == {MODEL: 1}
+    assert catalog.watched["ws"] == 1
 
 
 @pytest.mark.parametrize("name", ["", "@..", "a/b", 7, None, "x" * 300])
 async def test_l08_watch_of_what_is_no_package_is_refused(visitor: Visitor, name: Any) -> None:
     connection = await visitor.open()
     assert (await watch(connection, name))["success"] is False
-
-
-async def publish_nothing(name: str, count: int) -> None: ...
-
-
-def test_l08_closed_tab_of_a_person_with_another_one_open_counts_no_less() -> None:
-    watchers = Watchers(publish_nothing, lambda counts: None)
-    for connection in ("tab-1", "tab-2"):
-        watchers.watch(connection, "u", "ws")
-    watchers.watch("tab-2", "u", "ws")  # said again, as after a recovery
-    watchers.disconnected("tab-1")
-    watchers.disconnected("unknown")
-    assert watchers.counts() == {"ws": 1}
-    watchers.disconnected("tab-2")
-    assert watchers.counts() == {}
-
-
-def test_l08_connection_may_watch_so_many_packages_and_no_more() -> None:
-    watchers = Watchers(publish_nothing, lambda counts: None)
-    for i in range(groups.MAX_NAMES_PER_CONNECTION):
-        watchers.watch("c", "u", f"p{i}")
-    with pytest.raises(TooManyNames):
-        watchers.watch("c", "u", "one-more")
-    watchers.disconnected("c")
-    assert watchers.counts() == {}
 
 
 async def test_l06_suggest_over_the_socket_gives_the_answer_of_the_api(visitor: Visitor) -> None:

@@ -19,17 +19,6 @@ OTHERS = ["/sources", "/about", "/pkg:reakt", "/no/such/page", "/pkg:down"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture(scope="module")
-def catalog(sample_catalog: Any) -> Any:
-    return sample_catalog()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def site(start_site: Any, catalog: Any) -> AsyncIterator[Site]:
-    async with start_site(catalog) as site:
-        yield site
-
-
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def http(site: Site) -> AsyncIterator[httpx2.AsyncClient]:
     async with httpx2.AsyncClient(base_url=site.url, trust_env=False) as client:
