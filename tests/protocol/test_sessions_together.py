@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from hubbub.protocol import client_events as c
 from hubbub.protocol.client_session import ClientSession
@@ -43,6 +43,7 @@ ACK_MEMORY = MAX_IN_FLIGHT = 6
 MAX_UNACKNOWLEDGED = 12
 WINDOW_S = 30
 LATENCY_S = 0.05
+FRAME_S = 0.003
 EVENT_S = 0.2
 HELD_MESSAGES = 8
 ALL_RIGHTS = ["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"]
@@ -84,15 +85,24 @@ class Pipe:
     def __init__(self, clock: Clock, deliver: Callable[[object], None]) -> None:
         self._clock = clock
         self._deliver = deliver
-        self.takes_more = True
-        self.delivers = True
+        self._last = 0.0
+        self._is_cut = False
+        self._still_arrive = 0
 
     def send(self, frame: object) -> None:
-        if self.takes_more:
-            self._clock.after(LATENCY_S, lambda: self._arrive(frame))
+        if not self._is_cut:
+            self._last = max(self._last + FRAME_S, self._clock.now + LATENCY_S)
+            self._clock.at(self._last, lambda: self._arrive(frame))
+
+    def cut(self, still_arrive: int) -> None:
+        """Of what is on its way only the first few arrive."""
+        self._still_arrive = min(still_arrive, self._still_arrive) if self._is_cut else still_arrive
+        self._is_cut = True
 
     def _arrive(self, frame: object) -> None:
-        if self.delivers:
+        if self._is_cut:
+            self._still_arrive -= 1
+        if self._still_arrive >= 0:
             self._deliver(frame)
 
 
@@ -103,11 +113,9 @@ class Socket:
         self.up = Pipe(clock, lambda frame: service.take(self, frame))
         self.down = Pipe(clock, lambda frame: client.take(self, frame))
 
-    def cut(self, *, up_arrives: bool = False, down_arrives: bool = False) -> None:
-        """Nothing more is taken; what is on its way arrives, or not."""
-        self.up.takes_more = self.down.takes_more = False
-        self.up.delivers = self.up.delivers and up_arrives
-        self.down.delivers = self.down.delivers and down_arrives
+    def cut(self, *, up: int = 0, down: int = 0) -> None:
+        self.up.cut(up)
+        self.down.cut(down)
 
 
 @dataclass
@@ -189,7 +197,7 @@ class Service:
 
     def _end_window(self, connection: Connection, number: int) -> None:
         if connection.away_number == number:
-            connection.session.feed(Input.WINDOW_OVER)
+            assert connection.session.feed(Input.WINDOW_OVER) is Effect.END
             self._forget(connection)
 
     def close(self, connection: Connection, code: int) -> None:
@@ -200,6 +208,7 @@ class Service:
         self._forget(connection)
 
     def _forget(self, connection: Connection) -> None:
+        connection.away_number += 1
         if connection.socket is not None:
             connection.socket.connection = None
         self.connections.pop(connection.session.connection_id, None)
@@ -421,9 +430,9 @@ class TwoSessions(RuleBasedStateMachine):
         self.client.do(c.Submit(key, request, deadline))
 
     @rule(
-        kind=st.sampled_from(["send", "event", "invoke"]),
+        kind=st.sampled_from(["send", "send", "event", "invoke"]),
         count=st.integers(1, 4),
-        deadline_s=st.sampled_from([None, None, 0.02, 1.0, 20.0]),
+        deadline_s=st.sampled_from([None, None, None, 0.02, 1.0, 20.0]),
     )
     def ask(self, kind: str, count: int, deadline_s: float | None) -> None:
         for _ in range(count):
@@ -437,13 +446,10 @@ class TwoSessions(RuleBasedStateMachine):
                 case _:
                     self._ask(Invoke("", "e", payload), key, deadline_s)
 
-    @rule(group=GROUPS)
-    def join(self, group: str) -> None:
-        self._ask(JoinGroup(group), f"join{len(self.asked)}", None)
-
-    @rule(group=GROUPS)
-    def leave(self, group: str) -> None:
-        self._ask(LeaveGroup(group), f"leave{len(self.asked)}", None)
+    @rule(group=GROUPS, is_leave=st.booleans())
+    def join_or_leave(self, group: str, is_leave: bool) -> None:
+        key = f"group{len(self.asked)}"
+        self._ask(LeaveGroup(group) if is_leave else JoinGroup(group), key, None)
 
     @rule(which=st.integers(0, 5))
     def cancel(self, which: int) -> None:
@@ -459,15 +465,6 @@ class TwoSessions(RuleBasedStateMachine):
             self.cancelled.add(key)
             self.client.do(c.Cancel(key))
 
-    @rule()
-    def restart(self) -> None:
-        self.client.do(c.Stop())
-        self.clock.run(6)
-        assert self.client.session.state is c.State.STOPPED
-        assert self.client.session.operations.pending == 0
-        assert self.client.timer is None
-        self.client.do(c.Start())
-
     # --- what the service does ----------------------------------------------------------------
 
     @rule(count=st.integers(1, 5))
@@ -480,51 +477,78 @@ class TwoSessions(RuleBasedStateMachine):
     def fail_events(self, count: int) -> None:
         self.service.failing_events = count
 
-    @rule()
-    def close_by_service(self) -> None:
-        for connection in list(self.service.connections.values()):
-            self.service.close(connection, 1000)
+    # --- what the wire does -------------------------------------------------------------------
 
-    @rule()
-    def lose_all_state(self) -> None:
-        """As after a restart of the service."""
+    @rule(seconds=st.sampled_from([0.01, 0.04, 0.06, 0.3, 1.0, 2.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.run(seconds)
+
+    @rule(
+        requests=st.integers(0, 5),
+        messages=st.integers(0, 3),
+        before_s=st.sampled_from([0.01, 0.055, 0.06, 0.065, 0.11, 0.3]),
+        up=st.sampled_from([0, 1, 3, 100]),
+        down=st.sampled_from([0, 1, 3, 100]),
+        client_notices_s=st.sampled_from([0.0, 0.2, 3.0, 1000.0]),
+        service_notices_s=st.sampled_from([0.0, 0.2, 3.0, 60.0]),
+    )
+    def cut(
+        self,
+        requests: int,
+        messages: int,
+        before_s: float,
+        up: int,
+        down: int,
+        client_notices_s: float,
+        service_notices_s: float,
+    ) -> None:
+        """With requests and messages on their way; each side notices in its own time."""
+        if requests:
+            self.ask("send", requests, None)
+        if messages:
+            self.publish(messages)
+        self.clock.run(before_s)
+        socket = self.client.socket
+        if socket is not None:
+            socket.cut(up=up, down=down)
+            self.clock.after(client_notices_s, lambda: self.client.notice_loss(socket))
+            self.clock.after(service_notices_s, lambda: self.service.notice_loss(socket))
+
+    # --- what ends a connection for good ------------------------------------------------------
+
+    @rule(kind=st.sampled_from(["restart", "closed", "forgotten", "network", "network"]))
+    def disaster(self, kind: str) -> None:
+        match kind:
+            case "restart":
+                self._restart_client()
+            case "closed":
+                for connection in list(self.service.connections.values()):
+                    self.service.close(connection, 1000)
+            case "forgotten":
+                self._restart_service()
+            case _:
+                self._take_network_away(45)
+
+    def _restart_client(self) -> None:
+        self.client.do(c.Stop())
+        self.clock.run(6)
+        assert self.client.session.state is c.State.STOPPED
+        assert self.client.session.operations.pending == 0
+        assert self.client.timer is None
+        self.client.do(c.Start())
+        self.clock.run(1)
+
+    def _restart_service(self) -> None:
         for connection in list(self.service.connections.values()):
             connection.session.feed(Input.SERVICE_CLOSED)
             self.service._forget(connection)
         if self.client.socket is not None:
             self.client.notice_loss(self.client.socket, 1001)
 
-    # --- what the wire does -------------------------------------------------------------------
-
-    @rule(seconds=st.sampled_from([0.01, 0.04, 0.06, 0.3, 1.0, 5.0]))
-    def wait(self, seconds: float) -> None:
-        self.clock.run(seconds)
-
-    @precondition(lambda self: self.client.socket is not None)
-    @rule(
-        up_arrives=st.booleans(),
-        down_arrives=st.booleans(),
-        client_notices_s=st.sampled_from([0.0, 0.2, 3.0, 1000.0]),
-        service_notices_s=st.sampled_from([0.0, 0.2, 3.0, 60.0]),
-    )
-    def cut(
-        self,
-        up_arrives: bool,
-        down_arrives: bool,
-        client_notices_s: float,
-        service_notices_s: float,
-    ) -> None:
-        socket = self.client.socket
-        assert socket is not None
-        socket.cut(up_arrives=up_arrives, down_arrives=down_arrives)
-        self.clock.after(client_notices_s, lambda: self.client.notice_loss(socket))
-        self.clock.after(service_notices_s, lambda: self.service.notice_loss(socket))
-
-    @rule(seconds=st.sampled_from([2.0, 10.0, 45.0]))
-    def take_network_away(self, seconds: float) -> None:
+    def _take_network_away(self, seconds: float) -> None:
         self.client.is_network_down = True
         if self.client.socket is not None:
-            self.cut(False, False, 0.2, 0.2)
+            self.client.notice_loss(self.client.socket)
         self.clock.run(seconds)
         self.client.is_network_down = False
 
@@ -602,5 +626,5 @@ class TwoSessions(RuleBasedStateMachine):
                     lost = None
 
 
-TwoSessions.TestCase.settings = settings(max_examples=100, stateful_step_count=40)
+TwoSessions.TestCase.settings = settings(max_examples=100, stateful_step_count=50)
 TestTwoSessions = TwoSessions.TestCase
