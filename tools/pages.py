@@ -102,14 +102,13 @@ def session_states() -> str:
 
 
 def rest_routes() -> str:
-    """Every HTTP route, and whether it does what it is for or answers 501."""
-    lines = ["| route | operation | |", "| --- | --- | --- |"]
+    """Every HTTP route, and who may call it."""
+    lines = ["| route | operation | token |", "| --- | --- | --- |"]
     for path, operations in ROUTES:
         methods: dict[str, list[str]] = {}
         for method, operation in operations.items():
-            state = "501" if operation.handler is None else "works"
-            state += ", needs no token" if operation.is_open else ""
-            methods.setdefault(f"{operation.name} | {state}", []).append(method)
+            token = "none" if operation.is_open else "needed"
+            methods.setdefault(f"{operation.name} | {token}", []).append(method)
         for meaning, names in methods.items():
             lines.append(f"| {', '.join(names)} `{path}` | {meaning} |")
     return "\n".join(lines)
