@@ -138,8 +138,7 @@ class Connection:
             return True
         return self.outbox.write(frame(TEXT, encode_response(response)))
 
-    def release_acks(self) -> None:
-        """After a recovery: the acks that came meanwhile."""
+    def release_acks(self) -> bool:
+        """After a recovery: the acks that came meanwhile. False: the reader is too slow."""
         held, self._held_acks = self._held_acks, None
-        for ack in held or ():
-            self.respond(ack)
+        return all(self.respond(ack) for ack in held or ())

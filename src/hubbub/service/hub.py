@@ -96,10 +96,10 @@ class Hub:
 
         False: refused, the caller closes with 1008.
         """
+        self.flush()  # may close slow clients: this one too
         effect = connection.session.feed(Input.RECOVERED)
         if effect is Effect.REFUSE:
             return False
-        self.flush()
         if connection.window is not None:
             connection.window.cancel()
             connection.window = None
@@ -116,13 +116,15 @@ class Hub:
             assert isinstance(message, Outgoing), "the hub keeps nothing else"
             data = message.reliable(sequence_id)
             is_taken = is_taken and socket.outbox.write(data, 1, message.expires_at)
+        is_taken = is_taken and connection.release_acks()
+        if connection.streams is not None:
+            for stands_at in connection.streams.resume():
+                is_taken = is_taken and connection.respond(stands_at)
         if not is_taken:
             self.close_slow([connection])
             return True
-        connection.release_acks()
-        if connection.streams is not None:
-            for stands_at in connection.streams.resume():
-                connection.respond(stands_at)
+        if connection.lane is not None and connection.lane.is_full:
+            socket.pause_reading()
         return True
 
     def socket_ended(
@@ -176,10 +178,10 @@ class Hub:
         socket = connection.socket
         connection.detach()
         if socket is not None:
+            if drop_queue:
+                socket.outbox.drop_queue()
             if connection.kind != PLAIN:
                 last = encode_response(Disconnected(reason or None))
-                if drop_queue:
-                    socket.outbox.drop_queue()
                 socket.outbox.write(frame(TEXT, last))
             socket.close(code, reason)
         self._forget(connection, cause or reason)
