@@ -179,6 +179,10 @@ class Requests:
             while event is not None:
                 await self._call_handler(connection, event)
                 event = self._next_event(connection)
+        except Exception:
+            # What waits in the lane is lost with it, so the connection must not go on.
+            log.exception("an event failed connection_id=%s", connection.id)
+            self._hub.close_connection(connection, 1011, "internal error")
         finally:
             connection.lane = None
 
@@ -245,6 +249,9 @@ class Requests:
         except UpstreamError as error:
             self._counts["events.failed"] += 1
             response = InvokeResponse(invocation_id, error=_invocation_error(error))
+        except Exception:
+            log.exception("an invocation failed connection_id=%s", connection.id)
+            response = InvokeResponse(invocation_id, error=_INTERNAL)
         else:
             response = InvokeResponse(invocation_id, answer.payload)
         if connection.invocation_tasks is not None:

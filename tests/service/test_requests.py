@@ -1,0 +1,62 @@
+"""Requests of one connection where something inside goes wrong."""
+
+import asyncio
+from typing import Any
+
+from tests.service.test_hub_recovery import FakeSocket, make_connection
+
+from hubbub.protocol.json_codec import decode_response
+from hubbub.protocol.messages import Invoke, InvokeResponse, SendEvent, text_payload
+from hubbub.protocol.service_session import State
+from hubbub.service.connection import JSON
+from hubbub.service.engine.interface import NodeInfo
+from hubbub.service.engine.memory import MemoryEngine
+from hubbub.service.hub import Hub
+from hubbub.service.observe import Counts
+from hubbub.service.requests import Requests
+from hubbub.service.settings import Settings
+from hubbub.service.upstream import EventAnswer, EventSource, Upstream
+
+
+class BrokenUpstream(Upstream):
+    async def user_event(self, source: EventSource, *_: Any, **__: Any) -> EventAnswer:
+        await asyncio.sleep(0)
+        raise ZeroDivisionError("a fault of ours")
+
+
+async def make_requests() -> tuple[Hub, Requests]:
+    settings = Settings()
+    engine = MemoryEngine()
+    await engine.open(NodeInfo("n1", "1"))
+    upstream = BrokenUpstream(settings, ("key",))
+    hub = Hub("hub1", settings, engine, upstream, Counts(), lambda hub, connection_id: "token")
+    return hub, Requests(hub, upstream, Counts(), drop_on_event_failure=False)
+
+
+async def test_event_that_fails_for_a_fault_of_ours_ends_the_connection() -> None:
+    """Else the requests behind it would be lost, and a full lane never read again."""
+    hub, requests = await make_requests()
+    connection, socket = make_connection(JSON), FakeSocket()
+    hub.admit(connection, socket, ())
+    for ack_id in range(3):
+        requests.take(connection, SendEvent("e", text_payload("x"), ack_id), 600_000)
+    assert not socket.is_reading
+    await requests.finish(1)
+    assert socket.closed == 1011
+    assert connection.session.state is State.ENDED
+    assert connection.lane is None
+
+
+async def test_invocation_that_fails_for_a_fault_of_ours_is_answered() -> None:
+    hub, requests = await make_requests()
+    connection, socket = make_connection(JSON), FakeSocket()
+    hub.admit(connection, socket, ())
+    requests.take(connection, Invoke("i1", "e"), 10)
+    await requests.finish(1)
+    last = socket.transport.written[-1]
+    response = decode_response(last[last.index(b"{") :])
+    assert isinstance(response, InvokeResponse)
+    assert response.error is not None
+    assert response.error.name == "InternalServerError"
+    assert not connection.session.invocations
+    assert not connection.invocation_tasks
