@@ -73,7 +73,10 @@ def client_hub(path: str, query: Mapping[str, list[str]]) -> str | None:
 
 async def admit(node: Node, head: Head) -> Admitted:
     """Everything up to 101. Raises: Refused. Cancelled when the client goes away meanwhile."""
-    target = urlsplit(head.target)
+    try:
+        target = urlsplit(head.target)
+    except ValueError as error:
+        raise Refused(400, "the request target is malformed") from error
     query: dict[str, list[str]] = {}
     for key, value in parse_qsl(target.query, keep_blank_values=True, errors="replace"):
         query.setdefault(key, []).append(value)

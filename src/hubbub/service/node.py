@@ -109,15 +109,15 @@ class Node:
 
     # --- the end -----------------------------------------------------------------------------
 
-    async def drain(self) -> None:
+    async def drain(self, timeout_s: float) -> None:
         """Stop kindly: no new clients, pending answers out, then `disconnected` and 1001.
 
         Back when every connection is told and every event handler has heard, at the latest after
-        `drain_timeout_s`.
+        `timeout_s`.
         """
         self.is_draining = True
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.settings.drain_timeout_s
+        deadline = loop.time() + timeout_s
         for _, requests in list(self._hubs.values()):
             await requests.finish(max(0.0, deadline - loop.time()) / 2)
         await self._close_all(max(0.0, deadline - loop.time()) / 2)

@@ -139,14 +139,18 @@ class Service:
 
     async def drain(self) -> None:
         """Stop kindly, for SIGTERM: pending answers go out, clients hear 1001. Then call `stop`."""
-        if self._node is None or self._front is None:
+        node, front = self._node, self._front
+        if node is None or front is None:
             return
-        self._node.is_draining = True
-        running = list(self._front.http_state.tasks)
+        node.is_draining = True
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.settings.drain_timeout_s
+        running = list(front.http_state.tasks)
         if running:
-            await asyncio.wait(running, timeout=self.settings.drain_timeout_s)
-        await self._node.drain()
-        await self._front.close(self.settings.close_flush_timeout_s)
+            await asyncio.wait(running, timeout=self.settings.drain_timeout_s / 2)
+        await node.drain(max(0.0, deadline - loop.time()))
+        left_s = max(0.0, deadline - loop.time())
+        await front.close(min(left_s, self.settings.close_flush_timeout_s))
 
     async def stop(self) -> None:
         """Stop now: whatever is open is cut. Idempotent."""

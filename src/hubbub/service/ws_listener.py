@@ -126,7 +126,9 @@ class WebSocketListener(picows.WSListener):
             if kind is _TEXT and ws_frame.fin and self._fragments is None:
                 self._message(True, ws_frame.get_payload_as_bytes())
             elif kind is _PING:
-                self.outbox.write(frame(PONG, ws_frame.get_payload_as_bytes()), 0)
+                # Counted like a message, else the pongs of a deaf client would pile up.
+                if not self.outbox.write(frame(PONG, ws_frame.get_payload_as_bytes())):
+                    self._hub.close_slow((self._connection,))
             elif kind is _CLOSE:
                 self._close_received(ws_frame.get_payload_as_bytes())
             elif kind is not _PONG:
@@ -216,6 +218,7 @@ class WebSocketListener(picows.WSListener):
         self.outbox.drop_queue()
         self.outbox.finish(close_frame(code))
         self._transport.close()
+        self._cut_later()
         self._hub.socket_ended(self._connection, self, event, "Normal")
 
     def close(self, code: int, reason: str) -> None:
@@ -224,6 +227,10 @@ class WebSocketListener(picows.WSListener):
         self._is_closing = True
         self.outbox.finish(close_frame(code, reason))
         self.resume_reading()  # to hear the answer
+        self._cut_later()
+
+    def _cut_later(self) -> None:
+        """A peer that reads nothing would keep the socket open for as long as it likes."""
         self._flush_timer = asyncio.get_running_loop().call_later(
             self._settings.close_flush_timeout_s, self._transport.abort
         )
