@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import signal
+import sqlite3
 import sys
 from collections.abc import Sequence
 
@@ -28,6 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         asyncio.run(_run(args, settings))
     except (PortInUse, InvalidSetting, HubbubError) as error:
         print(f"pkgstats: {error}", file=sys.stderr)
+        return 1
+    except (OSError, sqlite3.Error) as error:
+        # The database's folder, a port below 1024: the system's own words name the place.
+        print(f"pkgstats: cannot start: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -146,3 +146,30 @@ async def test_demo_with_a_port_in_use_says_so_and_exits_1(
             out, err = await asyncio.wait_for(process.communicate(), 15)
     words = f"pkgstats: port {port} is in use; choose another one with {option} (0: any free one)\n"
     assert (process.returncode, out, err.decode()) == (1, b"", words)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("PKGSTATS_VIA", "mail", "PKGSTATS_VIA must be one of http, npm"),
+        ("PKGSTATS_HUBBUB", "nonsense", "connection string"),
+        ("PKGSTATS_DB", "/dev/null/x", "cannot start: "),
+    ],
+)
+async def test_serve_with_a_setting_that_cannot_be_used_says_so_and_exits_1(
+    tmp_path: Path, variable: str, value: str, words: str
+) -> None:
+    nowhere = {"PKGSTATS_REGISTRY": "http://127.0.0.1:9", "PKGSTATS_STARTER": ""}
+    own = {"XDG_STATE_HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "pkgstats", "serve", "--port", "0", "--hubbub-port", "0"),
+        stdout=PIPE,
+        stderr=PIPE,
+        env=os.environ | nowhere | own | {variable: value},
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 15)
+    assert (process.returncode, out) == (1, b"")
+    assert err.startswith(b"pkgstats: ")
+    assert words in err.decode()
+    assert b"Traceback" not in err
