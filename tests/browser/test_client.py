@@ -91,7 +91,8 @@ async def test_options_when_timeout_is_not_above_interval_throws(driver: Driver)
         await driver.run("""
         const names = [];
         const good = [{}, {keepAliveIntervalInMs: 0, keepAliveTimeoutInMs: 0},
-          {keepAliveTimeoutInMs: 0}, {keepAliveIntervalInMs: 5, keepAliveTimeoutInMs: 6}];
+          {keepAliveTimeoutInMs: 0}, {keepAliveTimeoutInMs: undefined, protocol: undefined},
+          {keepAliveIntervalInMs: 5, keepAliveTimeoutInMs: 6}];
         const bad = [{keepAliveIntervalInMs: -1}, {keepAliveTimeoutInMs: -1},
           {keepAliveIntervalInMs: 5, keepAliveTimeoutInMs: 5}, {keepAliveIntervalInMs: NaN}];
         for (const options of [...good, ...bad]) {
@@ -100,7 +101,7 @@ async def test_options_when_timeout_is_not_above_interval_throws(driver: Driver)
         }
         return names;
     """)
-        == ["ok"] * 4 + ["RangeError"] * 4
+        == ["ok"] * 5 + ["RangeError"] * 4
     )
 
 

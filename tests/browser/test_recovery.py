@@ -43,9 +43,14 @@ async def test_cp_132_recovery_goes_on_after_refused_handshakes_and_emits_connec
     again.cut()
     third = await service.accept()
     assert third.query["awps_reconnection_token"] == "t2"
-    await third.send(type="pong")
+    await third.connected("c1", None)
     await driver.wait_for("recovered", 2)
-    assert await driver.names() == ["connected", *["recovering", "recovered"] * 2]
+    third.cut()
+    fourth = await service.accept()
+    assert fourth.query == {**RECOVERY, "awps_reconnection_token": "t2"}
+    await fourth.send(type="pong")
+    await driver.wait_for("recovered", 3)
+    assert await driver.names() == ["connected", *["recovering", "recovered"] * 3]
 
 
 async def test_cp_133_repeated_sequence_ids_are_dropped_but_confirmed(
@@ -214,6 +219,22 @@ async def test_groups_are_joined_again_after_a_reconnect_and_not_after_a_recover
     assert events[-2][1]["group"] == "refused"
     await driver.call("last", "client.joinGroup('last')")
     assert (await again.receive())["group"] == "last"
+
+
+async def test_groups_are_joined_again_before_what_waits_for_them_is_sent(
+    driver: Driver, service: FakeService
+) -> None:
+    peer = await start(driver, service, **QUICK)
+    await driver.call("join", "client.joinGroup('g')")
+    await peer.ack(await peer.receive())
+    await driver.outcome("join")
+    await driver.run(
+        "client.on('disconnected', () => { client.sendToGroup('g', 'late', 'text'); })"
+    )
+    await peer.close(1008)
+    again = await service.accept_connected("c2")
+    frames = [await again.receive(), await again.receive()]
+    assert [frame["type"] for frame in frames] == ["joinGroup", "sendToGroup"]
 
 
 async def test_groups_with_auto_rejoin_off_are_not_joined_again(

@@ -1,5 +1,6 @@
 /**
- * Names and options are those of `@azure/web-pubsub-client`.
+ * Names, options and events are those of `@azure/web-pubsub-client`, with `recovering` and
+ * `recovered`.
  *
  * @typedef {"json" | "text" | "binary" | "protobuf"} DataType
  * @typedef {{ackId?: number, isDuplicated: boolean}} Result
@@ -10,8 +11,6 @@
  * @typedef {{protocol?: string | {name: string}, autoReconnect?: boolean,
  *   autoRejoinGroups?: boolean, keepAliveIntervalInMs?: number, keepAliveTimeoutInMs?: number,
  *   messageRetryOptions?: RetryOptions, reconnectRetryOptions?: RetryOptions}} Options
- * @typedef {"connected" | "disconnected" | "stopped" | "server-message" | "group-message"
- *   | "rejoin-group-failed" | "recovering" | "recovered"} EventName
  */
 
 const RELIABLE = "json.reliable.webpubsub.azure.v1";
@@ -70,6 +69,12 @@ const sleep = (ms, signal) => within(new Promise((resolve) => setTimeout(resolve
 
 const pauseOf = ({ mode, retryDelayInMs, maxRetryDelayInMs }, attempt) =>
   Math.min(maxRetryDelayInMs, retryDelayInMs * (mode === "Fixed" ? 1 : 2 ** (attempt - 1)));
+
+const retryOptions = (
+  { maxRetries, retryDelayInMs = 1000, maxRetryDelayInMs = 30_000, mode } = {},
+  retries,
+  way,
+) => ({ maxRetries: maxRetries ?? retries, retryDelayInMs, maxRetryDelayInMs, mode: mode ?? way });
 
 const isBinary = (dataType) => dataType === "binary" || dataType === "protobuf";
 
@@ -131,13 +136,12 @@ export class WebPubSubClient {
   #protocol;
   #listeners = {};
   #groups = new Set(); // wished, joined or not
-  #pending = new Map(); // operations without an answer, oldest first
+  #pending = new Map(); // operations, oldest first
   #ackId = 0;
   #invocationId = 0;
-  #run; // aborted by stop(); undefined: stopped
+  #run; // undefined: stopped
   #done;
   #link; // undefined: not connected
-  #url;
   #connectionId;
   #token;
   #farewell;
@@ -150,32 +154,39 @@ export class WebPubSubClient {
    *   string | Promise<string>)}} credential asked once per new connection
    * @param {Options} [options]
    */
-  constructor(credential, options = {}) {
-    const retry = { maxRetries: 3, retryDelayInMs: 1000, maxRetryDelayInMs: 30_000, mode: "Fixed" };
-    const forEver = { ...retry, maxRetries: Infinity, mode: "Exponential" };
-    this.#source = credential.getClientAccessUrl ?? credential;
-    this.#protocol = options.protocol?.name ?? options.protocol ?? RELIABLE;
-    this.#options = {
-      autoReconnect: true,
-      autoRejoinGroups: true,
-      keepAliveIntervalInMs: 15_000,
-      keepAliveTimeoutInMs: 30_000,
-      ...options,
-      messageRetryOptions: { ...retry, ...options.messageRetryOptions },
-      reconnectRetryOptions: { ...forEver, ...options.reconnectRetryOptions },
-    };
-    const { keepAliveIntervalInMs: interval, keepAliveTimeoutInMs: timeout } = this.#options;
+  constructor(
+    credential,
+    {
+      protocol = RELIABLE,
+      autoReconnect = true,
+      autoRejoinGroups = true,
+      keepAliveIntervalInMs: interval = 15_000,
+      keepAliveTimeoutInMs: timeout = 30_000,
+      messageRetryOptions,
+      reconnectRetryOptions,
+    } = {},
+  ) {
     if (!(interval >= 0 && (timeout === 0 || timeout > interval))) {
       throw new RangeError("keepAliveTimeoutInMs must be above keepAliveIntervalInMs");
     }
+    this.#source = credential.getClientAccessUrl ?? credential;
+    this.#protocol = protocol.name ?? protocol;
+    this.#options = {
+      autoReconnect,
+      autoRejoinGroups,
+      interval,
+      timeout,
+      messageRetry: retryOptions(messageRetryOptions, 3, "Fixed"),
+      reconnectRetry: retryOptions(reconnectRetryOptions, Infinity, "Exponential"),
+    };
   }
 
-  /** @param {EventName} event @param {(e: any) => void} listener */
+  /** @param {string} event @param {(e: any) => void} listener */
   on(event, listener) {
     (this.#listeners[event] ??= new Set()).add(listener);
   }
 
-  /** @param {EventName} event @param {(e: any) => void} listener */
+  /** @param {string} event @param {(e: any) => void} listener */
   off(event, listener) {
     this.#listeners[event]?.delete(listener);
   }
@@ -254,7 +265,7 @@ export class WebPubSubClient {
   }
 
   async #supervise(link, signal) {
-    const { autoReconnect, reconnectRetryOptions: retry } = this.#options;
+    const { autoReconnect, reconnectRetry: retry } = this.#options;
     let connectedAt = now();
     let attempt = 0;
     while (link) {
@@ -286,7 +297,6 @@ export class WebPubSubClient {
       this.#source.call?.(null, { abortSignal: asking.signal }) ?? this.#source;
     const url = await within(ask(), signal, CONNECT_TIMEOUT_MS).finally(() => asking.abort());
     if (typeof url !== "string") throw new TypeError("The access URL must be a string");
-    this.#url = url;
     this.#connectionId = this.#token = this.#farewell = undefined;
     this.#sequenceId = this.#unconfirmed = 0;
     return this.#open(url, signal, CONNECT_TIMEOUT_MS);
@@ -297,7 +307,7 @@ export class WebPubSubClient {
     if (this.#protocol !== RELIABLE || !this.#token || code === 1008 || signal.aborted) return;
     const lostAt = now();
     this.#emit("recovering", { connectionId: this.#connectionId });
-    const url = new URL(this.#url);
+    const url = new URL(lost.socket.url);
     url.searchParams.set("awps_connection_id", this.#connectionId);
     url.searchParams.set("awps_reconnection_token", this.#token);
     // After a link that broke at once, not at once: that would spin.
@@ -342,7 +352,7 @@ export class WebPubSubClient {
   }
 
   async #watch(link, signal) {
-    const { keepAliveIntervalInMs: interval, keepAliveTimeoutInMs: timeout } = this.#options;
+    const { interval, timeout } = this.#options;
     const grace = Math.min(timeout - interval, PROBE_TIMEOUT_MS);
     const check = () => {
       const silence = now() - link.heardAt;
@@ -376,8 +386,10 @@ export class WebPubSubClient {
 
   async #announce({ connectionId, userId }) {
     this.#connectionId = connectionId;
-    const asked = [...this.#pending.values()].map(({ frame }) => frame.group);
-    const groups = [...this.#groups].filter((group) => !asked.includes(group));
+    const asked = [...this.#pending.values()].map(({ frame }) => frame);
+    const groups = [...this.#groups].filter(
+      (name) => !asked.some(({ type, group }) => type === "joinGroup" && group === name),
+    );
     const rejoin = (group) =>
       this.#request({ type: "joinGroup", group }).catch((error) =>
         this.#emit("rejoin-group-failed", { group, error }),
@@ -426,7 +438,7 @@ export class WebPubSubClient {
 
   #receive({ type, from, ...frame }) {
     if (type === "system") {
-      if (frame.event === "connected") this.#token = frame.reconnectionToken;
+      if (frame.event === "connected") this.#token = frame.reconnectionToken ?? this.#token;
       if (frame.event === "disconnected") this.#farewell = frame;
     } else if (type === "message") {
       const isNew = !frame.sequenceId || this.#isNew(frame.sequenceId);
@@ -445,7 +457,7 @@ export class WebPubSubClient {
   }
 
   #receiveAck({ ackId, success, error }) {
-    const retry = this.#options.messageRetryOptions;
+    const retry = this.#options.messageRetry;
     const operation = this.#pending.get(`a${ackId}`);
     const isDuplicated = error?.name === "Duplicate";
     if (success || isDuplicated) {
