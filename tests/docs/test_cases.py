@@ -53,9 +53,10 @@ def test_ids_are_read_from_names_and_from_parameters(tmp_path: Path) -> None:
 
 
 def test_report_tells_missing_from_later() -> None:
-    some = [case for case in CASES if case.id in ("CP-001", "CP-002", "CP-101")]
+    scopes = {"CP-001": "now", "CP-002": "now", "CP-003": "later"}
+    some = [cases.Case(id, "client protocol", "a -> b", scope) for id, scope in scopes.items()]
     found = cases.report(some, {"CP-001"})
-    assert [[case.id for case in group] for group in found] == [["CP-001"], ["CP-002"], ["CP-101"]]
+    assert [[case.id for case in group] for group in found] == [["CP-001"], ["CP-002"], ["CP-003"]]
     assert "Due now and without a test: CP-002." in cases.markdown(some, {"CP-001"})
 
 
