@@ -452,7 +452,7 @@ async def test_r07_without_a_source_for_them_there_are_no_vulnerabilities(
 
 async def test_a06_serve_never_chooses_a_simulated_source() -> None:
     for via in ("http", "npm"):
-        settings = Settings(registry="https://r.example", via=via)  # type: ignore[arg-type]
+        settings = Settings(registry="https://r.example", via=via)
         chosen = await choose_source(settings, demo=False)
         assert not chosen.source.simulated
         assert not isinstance(chosen.source, RecordedSource)

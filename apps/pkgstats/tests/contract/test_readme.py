@@ -75,12 +75,12 @@ def test_s14_images_are_loaded_only_when_the_setting_says_so() -> None:
     assert [image["alt"] for image in direct] == ["the picture", "badge", ""]
     assert {image["loading"] for image in direct} == {"lazy"}
     for images in ("off", "click"):
-        seen = rendered(text, images)  # type: ignore[arg-type]
+        seen = rendered(text, images)
         assert not list(seen.every("img"))
         first = next(seen.every("a"))
         assert first["class"] == "readme-image"
         assert first["href"] == f"{REPO}/raw/HEAD/packages/x/a.png"
-        html = render(text, images=images, repo_url=REPO).html  # type: ignore[arg-type]
+        html = render(text, images=images, repo_url=REPO).html
         assert "the picture" in html
         assert "badge" in html
 
@@ -138,7 +138,7 @@ def test_r10_every_link_of_a_readme_says_what_it_is() -> None:
 def test_hostile_readme_comes_out_harmless_within_its_time() -> None:
     began = time.perf_counter()
     for images in ("off", "click", "direct"):
-        seen = rendered(HOSTILE, images)  # type: ignore[arg-type]
+        seen = rendered(HOSTILE, images)
         for tag, attributes in seen.tags:
             assert tag not in {"script", "style", "svg", "math", "form", "input", "button"}, tag
             assert tag not in {"iframe", "object", "embed", "base", "meta", "link"}, tag

@@ -96,6 +96,13 @@ def test_parse_when_the_text_is_long_cuts_at_a_word_with_a_note() -> None:
     assert len(grammar.parse("x" * 65).text) == 64  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("first", ["@azure", "q", "~azure", "scope:azure"])
+def test_f04_a_cut_never_turns_a_search_into_something_else(first: str) -> None:
+    query = grammar.parse(f"{first} {'x' * 80}")
+    assert isinstance(query, SearchQuery)
+    assert grammar.parse(query.text) == SearchQuery(query.text)
+
+
 @pytest.mark.parametrize(
     ("name", "valid"),
     [
