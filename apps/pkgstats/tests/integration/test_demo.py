@@ -114,7 +114,7 @@ async def test_a01_demo_moves_the_figure_of_an_open_page_within_seconds(tmp_path
         async with watched_page(said["ready"]) as (page, last_id):
             began = time.monotonic()
             figure = await message(page, "downloads", last_id)
-            assert time.monotonic() - began < 12  # 8 s, and room for a busy machine
+            assert time.monotonic() - began < 20  # 8 s, and much room for a busy machine
             assert figure["simulated"] is True
             assert figure["data"]["total"] != 134_113
             await send_as_the_readme_says(tmp_path, said["hubbub"].split()[0])
