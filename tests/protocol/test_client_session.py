@@ -1279,3 +1279,109 @@ def test_timers_of_one_state_do_not_fire_in_the_next(driver: Driver) -> None:
     driver.wait(14)
     assert Timer.WINDOW not in driver.session._timers
     assert driver.session.state is State.CONNECTED
+
+
+# --- corners ------------------------------------------------------------------------------------
+
+
+def test_sleep_while_recovering_leaves_one_more_try(driver: Driver) -> None:
+    driver.lose()
+    driver.do(SocketFailed(driver.link, "refused"))
+    assert of(driver.sleep(60), OpenSocket)
+    driver.recover()
+    assert driver.session.state is State.CONNECTED
+
+
+def test_recovery_confirms_the_largest_sequence_id_again(driver: Driver) -> None:
+    driver.receive(message(3))
+    driver.wait(1)
+    driver.lose()
+    driver.open()
+    assert SequenceAck(3) in written(driver.receive(Connected("c1", "u", "t2")))
+
+
+def test_access_token_is_tried_again_in_the_next_recovery(driver: Driver) -> None:
+    driver.lose()
+    driver.do(SocketFailed(driver.link, "no", status=401))
+    driver.recover()
+    (opened,) = of(driver.lose(), OpenSocket)
+    assert not opened.without_access_token
+
+
+def test_reconnect_tells_no_gap_when_nothing_could_be_missed(driver: Driver) -> None:
+    driver.lose(1008)
+    assert GapEvent not in map(type, events(driver.reconnect()))
+
+
+def test_first_connect_with_a_refused_static_url_is_not_retried() -> None:
+    driver = Driver(ClientOptions(has_static_url=True, retry_first_connect=True))
+    driver.do(Start())
+    driver.do(UrlObtained(driver.link))
+    actions = driver.do(SocketFailed(driver.link, "no", status=401))
+    assert of(actions, StartFailed) == [StartFailed("open", "no", status=401)]
+
+
+def test_stop_while_a_recovery_waits_for_its_proof_closes(driver: Driver) -> None:
+    driver.lose()
+    driver.open()
+    driver.wait(1)
+    assert of(driver.do(Stop()), CloseSocket) == [CloseSocket(driver.link, 1000)]
+    driver.wait(5)
+    assert driver.session.state is State.STOPPED
+
+
+def test_another_connection_in_the_rejoin_phase_ends_the_first(driver: Driver) -> None:
+    driver.ask("a", JoinGroup("a"))
+    driver.receive(Ack(1))
+    driver.lose(1008)
+    driver.reconnect()
+    actions = driver.receive(Connected("c9", "u", "t"), Ack(3))
+    kinds = [type(event) for event in events(actions)]
+    assert kinds.count(ConnectedEvent) == 2
+    assert kinds.index(ConnectedEvent) < kinds.index(DisconnectedEvent)
+
+
+def test_refused_send_that_pauses_is_tried_on_the_new_connection(driver: Driver) -> None:
+    driver.wait(10)
+    driver.ask("a", send())
+    driver.receive(Ack(1, PASSING))
+    assert of(driver.lose(1008), OperationFailed) == []
+    driver.reconnect()
+    driver.wait(1)
+    assert of(driver.receive(Ack(1)), OperationDone) == [OperationDone("a", 1)]
+
+
+def test_second_refusal_of_one_frame_costs_no_second_retry(driver: Driver) -> None:
+    driver.ask("a", send())
+    driver.lose()
+    driver.recover()
+    driver.receive(Ack(1, PASSING), Ack(1, PASSING))
+    assert len(written(driver.wait(1))) == 1
+
+
+def test_refused_rejoin_is_retried_in_the_rejoin_phase(driver: Driver) -> None:
+    driver.ask("a", JoinGroup("a"))
+    driver.receive(Ack(1))
+    driver.lose(1008)
+    driver.reconnect()
+    driver.receive(Ack(2, PASSING))
+    assert written(driver.wait(1)) == [JoinGroup("a", 3)]
+    assert ConnectedEvent in map(type, events(driver.receive(Ack(3))))
+
+
+def test_rejoins_that_found_no_place_in_the_phase_are_written_after_it(driver: Driver) -> None:
+    for number in range(60):
+        driver.ask(number, JoinGroup(f"g{number}"))
+        driver.receive(Ack(number + 1))
+    driver.lose(1008)
+    assert len(written(driver.reconnect())) == 50
+    joins = [request for request in written(driver.wait(10)) if isinstance(request, JoinGroup)]
+    assert len(joins) == 10
+
+
+def test_ack_for_an_operation_that_was_never_written_is_ignored(driver: Driver) -> None:
+    driver.lose()
+    driver.ask("a", send(), ack_id=7)
+    driver.ask("b", send(), ack_id=8)
+    driver.open()
+    assert of(driver.receive(Ack(7)), OperationDone) == []
