@@ -7,7 +7,9 @@ handler = EventHandler("chat", access_keys=[key])
 app = handler.asgi()
 """
 
-from hubbub.appserver.event_handler import EventHandler, HandlerAnswer
+from hubbub.appserver.answers import HandlerAnswer
+from hubbub.appserver.calls import ClientAccessToken, GroupMember, Permission
+from hubbub.appserver.event_handler import EventHandler
 from hubbub.appserver.events import (
     ConnectedRequest,
     ConnectRequest,
@@ -18,12 +20,15 @@ from hubbub.appserver.events import (
     UserEventRequest,
     UserEventResponse,
 )
-from hubbub.appserver.service_client import ClientAccessToken, ServiceClient
+from hubbub.appserver.negotiate import ClientGrant, NegotiateRequest, Negotiator
+from hubbub.appserver.service_client import ServiceClient
+from hubbub.appserver.sync_service_client import SyncServiceClient
 from hubbub.protocol.errors import InvalidConnectionString, InvalidName, RequestError
 from hubbub.protocol.messages import DataType
 
 __all__ = [
     "ClientAccessToken",
+    "ClientGrant",
     "ConnectRequest",
     "ConnectResponse",
     "ConnectedRequest",
@@ -31,12 +36,17 @@ __all__ = [
     "DisconnectedRequest",
     "EventContext",
     "EventHandler",
+    "GroupMember",
     "HandlerAnswer",
     "InvalidConnectionString",
     "InvalidName",
+    "NegotiateRequest",
+    "Negotiator",
+    "Permission",
     "Refused",
     "RequestError",
     "ServiceClient",
+    "SyncServiceClient",
     "UserEventRequest",
     "UserEventResponse",
 ]

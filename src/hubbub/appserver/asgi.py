@@ -1,12 +1,9 @@
-"""An event handler as an ASGI app, alone or mounted in any framework."""
+"""Event handlers and negotiators as ASGI apps, alone or mounted in any framework."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final
+from typing import Any
 
-from hubbub.appserver.event_handler import EventHandler, HandlerAnswer
-
-MAX_BODY_BYTES: Final = 16 * 1_048_576
-"""One event: far above what the service sends, far below what would hurt."""
+from hubbub.appserver.answers import MAX_BODY_BYTES, HandlerAnswer, HttpHandler
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -14,14 +11,14 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class EventHandlerApp:
-    """Answers the service's requests on whatever path they come; the hub decides, not the path.
+class HandlerApp:
+    """Answers on whatever path it is mounted.
 
     Served alone it ends the handler's tasks at shutdown; where it is mounted, the program calls
-    `EventHandler.aclose`.
+    the handler's `aclose`.
     """
 
-    def __init__(self, handler: EventHandler) -> None:
+    def __init__(self, handler: HttpHandler) -> None:
         self._handler = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,7 +38,8 @@ class EventHandlerApp:
             return
         else:
             headers = [(_text(name), _text(value)) for name, value in scope["headers"]]
-            answer = await self._handler.handle(scope["method"], headers, body)
+            query = _text(scope.get("query_string", b""))
+            answer = await self._handler.answer_http(scope["method"], query, headers, body)
         lines = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
         if answer.status != 204:
             lines.append((b"content-length", str(len(answer.body)).encode()))

@@ -9,11 +9,11 @@ import hmac
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from hubbub.appserver import wire
+from hubbub.appserver.answers import HandlerAnswer, text_answer
 from hubbub.appserver.events import (
     ConnectedRequest,
     ConnectRequest,
@@ -27,7 +27,9 @@ from hubbub.appserver.events import (
 from hubbub.protocol import cloudevents, names
 
 if TYPE_CHECKING:
-    from hubbub.appserver.asgi import EventHandlerApp
+    from hubbub.appserver.asgi import HandlerApp
+    from hubbub.appserver.on_aiohttp import AiohttpRoute
+    from hubbub.appserver.wsgi import WsgiApp
 
 _log = logging.getLogger(__name__)
 
@@ -44,15 +46,6 @@ _Connected = TypeVar("_Connected", bound=ConnectedCallback)
 _Disconnected = TypeVar("_Disconnected", bound=DisconnectedCallback)
 _UserEvent = TypeVar("_UserEvent", bound=UserEventCallback)
 _Notice = TypeVar("_Notice", ConnectedRequest, DisconnectedRequest)
-
-
-@dataclass(frozen=True, slots=True)
-class HandlerAnswer:
-    """The answer to one request; a header name may stand in several lines."""
-
-    status: int
-    headers: Sequence[tuple[str, str]] = ()
-    body: bytes = b""
 
 
 class EventHandler:
@@ -141,13 +134,31 @@ class EventHandler:
                 return HandlerAnswer(405, [("Allow", "OPTIONS, POST")])
             return await self._receive(fields, body)
         except Refused as refusal:
-            return _text_answer(refusal.status, refusal.text)
+            return text_answer(refusal.status, refusal.text)
 
-    def asgi(self) -> "EventHandlerApp":
+    async def answer_http(
+        self, method: str, query: str, headers: Iterable[tuple[str, str]], body: bytes
+    ) -> HandlerAnswer:
+        """For the adapters: an event's query says nothing."""
+        return await self.handle(method, headers, body)
+
+    def asgi(self) -> "HandlerApp":
         """An ASGI app around this handler, to serve alone or to mount at any path."""
-        from hubbub.appserver.asgi import EventHandlerApp
+        from hubbub.appserver.asgi import HandlerApp
 
-        return EventHandlerApp(self)
+        return HandlerApp(self)
+
+    def wsgi(self) -> "WsgiApp":
+        """A WSGI app around this handler, for Flask, Django and the like."""
+        from hubbub.appserver.wsgi import WsgiApp
+
+        return WsgiApp(self)
+
+    def aiohttp(self) -> "AiohttpRoute":
+        """A request handler for aiohttp: `app.router.add_route("*", path, handler.aiohttp())`."""
+        from hubbub.appserver.on_aiohttp import AiohttpRoute
+
+        return AiohttpRoute(self)
 
     async def aclose(self, *, timeout: float = 10.0) -> None:
         """Wait for running `connected` and `disconnected` callbacks, then cancel what is left."""
@@ -281,14 +292,6 @@ def _failed(context: EventContext) -> HandlerAnswer:
         context.connection_id,
     )
     return HandlerAnswer(500)
-
-
-def _text_answer(status: int, text: str) -> HandlerAnswer:
-    if not text:
-        return HandlerAnswer(status)
-    return HandlerAnswer(
-        status, [("Content-Type", "text/plain; charset=utf-8")], text.encode(errors="replace")
-    )
 
 
 def _is_signed(connection_id: str, signature: str, access_keys: Sequence[str]) -> bool:
