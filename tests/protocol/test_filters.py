@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hubbub.protocol import limits
 from hubbub.protocol.filters import Attributes, InvalidFilter, compile_filter
 
-A = Attributes("c1", "user-ab-de", frozenset({"group1", "vip"}), "json.webpubsub.azure.v1")
+A = Attributes("c1", "user-ab-de", {"group1", "vip"}, "json.webpubsub.azure.v1")
 B = Attributes("c2", None, frozenset(), None)
-C = Attributes("c3", "User1", frozenset({"group1"}), "json.reliable.webpubsub.azure.v1")
+C = Attributes("c3", "User1", {"group1"}, "json.reliable.webpubsub.azure.v1")
 NONE = ""
 """Of the three."""
 
@@ -142,7 +142,7 @@ def test_spaces_are_free_and_fields_have_no_case(text):
         "('a','b') eq 'a'",
         "tolower userId eq 'a'",
         "'a' 'b'",
-        "5and true",
+        "1 eq 1and true",
         "1.0 eq 1",
         "1. eq 1",
         "1e3 eq 1",
@@ -433,6 +433,11 @@ def iter_frames():
 def test_long_chain_is_no_nesting(word):
     text = f" {word} ".join(["userId eq 'User1'"] * 2000)
     assert names(text) == "C"
+
+
+def test_parentheses_one_after_another_are_no_nesting():
+    assert names(" and ".join(["(userId eq 'User1')"] * 300)) == "C"
+    assert names(" or ".join(["tolower(userId) in ('user1')"] * 300)) == "C"
 
 
 def test_long_list_is_no_nesting():

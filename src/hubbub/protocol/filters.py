@@ -91,7 +91,7 @@ _TOKEN = re.compile(
     r"(?P<space>[ \t\r\n]+)"
     r"|(?P<word>[A-Za-z_][A-Za-z0-9_]*)"
     r"|(?P<string>'[^']*(?:''[^']*)*')"
-    r"|(?P<integer>[+-]?[0-9]+)(?![\w.])"
+    r"|(?P<integer>[+-]?[0-9]+)(?!\w)"
     r"|(?P<sign>[(),])"
 )
 _WORD_AT_FAULT = re.compile(r"[^\s(),']+|.", re.DOTALL)
