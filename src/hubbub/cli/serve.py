@@ -8,10 +8,12 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from hubbub.cli import command, logs
+from hubbub.cli.reloading import Reloading
 from hubbub.service.auth import local_access_key
 from hubbub.service.settings import Settings
 from hubbub.service.settings_table import SETTINGS
@@ -27,7 +29,10 @@ then, in another terminal:
   hubbub connection-string              for a backend
 
 SIGTERM or Ctrl-C drains: new clients are refused, calls come to an end, clients are told to go.
-A second one cuts at once. All settings: docs/reference/settings.md.
+A second one cuts at once. SIGHUP, or a change of the --config file, reads the settings again: new
+event handlers and hub settings work at once, no client is dropped; the log names settings that
+need a new start, and every fault of a file that is therefore not used.
+All settings: docs/reference/settings.md.
 """
 
 _FLAGS = {row.path: row for row in SETTINGS if row.flag}
@@ -75,10 +80,15 @@ def load_settings(args: argparse.Namespace) -> Settings:
     return load(args.config, environ=os.environ, flags=flags)
 
 
-def run(args: argparse.Namespace) -> int:
+def _load_with_key(args: argparse.Namespace) -> Settings:
     settings = load_settings(args)
     if settings.access_key is None:
         settings = replace(settings, access_key=local_access_key())
+    return settings
+
+
+def run(args: argparse.Namespace) -> int:
+    settings = _load_with_key(args)
     logs.configure(settings.log_level, settings.log_format)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(args, settings))
@@ -96,16 +106,24 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(args: argparse.Namespace, settings: Settings) -> int:
     from hubbub.service import Service, freeze_garbage
 
+    loop = asyncio.get_running_loop()
     signals = StopSignals()
-    signals.listen(asyncio.get_running_loop())
+    signals.listen(loop)
     service = Service(settings)
+    reloading = Reloading(service, partial(_load_with_key, args), args.config)
+    loop.add_signal_handler(signal.SIGHUP, reloading.ask)
     try:
         await service.start()
     except OSError as error:
         raise command.CommandFailed(listen_failure(settings, error)) from error
     freeze_garbage()
     command.say(args, f"hubbub is ready at {service.url}", {"ready": True, "url": service.url})
-    return await run_until_stopped(service, signals)
+    watching = asyncio.create_task(reloading.run())
+    try:
+        return await run_until_stopped(service, signals)
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
 
 
 class StopSignals:

@@ -107,12 +107,19 @@ class FrontDoor:
     def _keep_alive_of(self, hub: Hub) -> "KeepAlive[WebSocketListener]":
         keep_alive = self._keep_alive.get(hub.name)
         if keep_alive is None:
-            settings = self.node.settings.hub(hub.name)
-            interval_s = settings.web_socket_keep_alive_interval_s
-            timeout_s = settings.web_socket_keep_alive_timeout_s or 3 * interval_s
-            keep_alive = KeepAlive(interval_s, timeout_s, self._cut_silent)
+            keep_alive = KeepAlive(*self._keep_alive_times(hub.name), self._cut_silent)
             self._keep_alive[hub.name] = keep_alive
         return keep_alive
+
+    def _keep_alive_times(self, hub: str) -> tuple[float, float]:
+        """Interval and time limit, seconds."""
+        settings = self.node.settings.hub(hub)
+        interval_s = settings.web_socket_keep_alive_interval_s
+        return interval_s, settings.web_socket_keep_alive_timeout_s or 3 * interval_s
+
+    def settings_changed(self) -> None:
+        for hub, keep_alive in self._keep_alive.items():
+            keep_alive.change(*self._keep_alive_times(hub))
 
     def _cut_silent(self, listener: WebSocketListener) -> None:
         self.node.counts["closed.PingTimeout"] += 1

@@ -40,6 +40,11 @@ class KeepAlive(Generic[S]):
         for bucket in self._buckets:
             bucket.pop(socket, None)
 
+    def change(self, interval_s: float, timeout_s: float) -> None:
+        """Other times, from the next ping on."""
+        self._interval_s = interval_s
+        self._timeout_s = timeout_s
+
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()

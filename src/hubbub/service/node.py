@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from hubbub.protocol import names, tokens
 from hubbub.service.connection import Connection
@@ -40,6 +41,15 @@ class Node:
         self.is_draining = False
         self.pending_handshakes = 0
         self._hubs: dict[str, tuple[Hub, Requests]] = {}
+
+    def reload(self, settings: Settings) -> None:
+        """Other hub settings and event handlers; all else in `settings` stays as it was.
+
+        Raises `SettingsError` with every fault; then nothing has changed.
+        """
+        settings = replace(self.settings, hubs=settings.hubs)
+        self.upstream.reload(settings)
+        self.settings = settings
 
     # --- hubs --------------------------------------------------------------------------------
 

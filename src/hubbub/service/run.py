@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from hubbub import __version__
 from hubbub.protocol import connection_string
 from hubbub.protocol.errors import HubbubError, SettingsError
-from hubbub.service.auth import random_access_key
+from hubbub.service.auth import KEY_VARIABLE, SECONDARY_KEY_VARIABLE, random_access_key
 from hubbub.service.engine.interface import Engine, NodeInfo
 from hubbub.service.engine.memory import MemoryEngine
 from hubbub.service.front_door import FrontDoor
@@ -26,6 +26,7 @@ from hubbub.service.node import Node
 from hubbub.service.picows_seam import WebSocketFactory
 from hubbub.service.rest.app import create_app
 from hubbub.service.settings import Settings
+from hubbub.service.settings_table import SETTINGS
 from hubbub.service.upstream import Upstream
 
 log = logging.getLogger("hubbub.service")
@@ -137,6 +138,23 @@ class Service:
             raise
         log.info("listening at %s", self.url)
 
+    def reload(self, settings: Settings) -> tuple[str, ...]:
+        """Take the hub settings and event handlers of `settings` for whatever comes next.
+
+        No client is dropped, calls under way come to their end. Nothing else changes.
+        Returns: the names of other settings that differ; they need a new start.
+        Raises: SettingsError, then all stays as it was. ServiceStateError: not started.
+        """
+        if self._node is None or self._front is None:
+            raise ServiceStateError("the service is not started; there is nothing to reload")
+        self._node.reload(settings)
+        self._front.settings_changed()
+        waiting = _changed(self.settings, settings)
+        log.info("settings reloaded hubs=%d", len(settings.hubs))
+        if waiting:
+            log.warning("these settings have changed and need a new start: %s", ", ".join(waiting))
+        return waiting
+
     async def drain(self) -> None:
         """Stop kindly, for SIGTERM: pending answers go out, clients hear 1001. Then call `stop`."""
         node, front = self._node, self._front
@@ -191,6 +209,13 @@ class Service:
         date = formatdate(time.time(), usegmt=True).encode()
         self._front.http_state.default_headers = [(b"date", date)]
         self._date_timer = asyncio.get_running_loop().call_later(1, self._keep_date)
+
+
+def _changed(old: Settings, new: Settings) -> tuple[str, ...]:
+    """Names of settings that differ, without those of hubs. Never a value: it may be a key."""
+    names = [(row.path, row.field) for row in SETTINGS if row.field]
+    names += [(KEY_VARIABLE, "access_key"), (SECONDARY_KEY_VARIABLE, "access_key_secondary")]
+    return tuple(name for name, field in names if getattr(old, field) != getattr(new, field))
 
 
 def freeze_garbage() -> None:

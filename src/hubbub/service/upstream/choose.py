@@ -20,9 +20,11 @@ _PARAMETER: Final = re.compile(r"\{(.*?)\}")
 class Handler:
     """One event handler of a hub, its settings made ready for choosing. Settings are checked."""
 
-    def __init__(self, hub: str, settings: EventHandlerSettings) -> None:
+    def __init__(self, hub: str, settings: EventHandlerSettings, bearer: str = "") -> None:
+        """`bearer`: the token that the handler wants to see; never shown."""
         self.hub = hub
         self.settings = settings
+        self.bearer = bearer
         self._template = _PARAMETER.sub(
             lambda match: "{" + match[1].lower() + "}", settings.url_template
         ).replace("{hub}", quote(hub, safe=""))

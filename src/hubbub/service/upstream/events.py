@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -51,21 +51,16 @@ class Upstream:
         self._settings = settings
         self._keys = tuple(keys)
         self._clock = clock
-        self._handlers = _make_handlers(settings)
-        self._bearers = _read_bearers(self._handlers)
+        self._handlers = _make_handlers(settings, {})
         self._caller = Caller(sleep)
         self._validator = Validator(
             self._caller, monotonic=monotonic, timeout_s=validation_timeout_s
         )
-        self._lanes = {
-            handler: Lane(
-                repr(handler),
-                max_queued=max_queued_notifications,
-                max_running=max_running_notifications,
-            )
-            for handlers in self._handlers.values()
-            for handler in handlers
-        }
+        self._max_queued = max_queued_notifications
+        self._max_running = max_running_notifications
+        self._lanes: dict[Handler, Lane] = {}
+        self._dropped_by_gone_lanes = 0
+        self._is_closed = False
         self._unsent = 0
         self._all_sent = asyncio.Event()
         self._all_sent.set()
@@ -73,20 +68,39 @@ class Upstream:
     async def open(self) -> None:
         """Handlers with `validate = "start"` are asked now, under the public endpoint's host."""
         await self._caller.open()
+        self._ask_at_start(_all(self._handlers))
+
+    def reload(self, settings: Settings) -> None:
+        """Other event handlers from the next event on.
+
+        Calls under way and notifications that wait go to the handler for which they were meant;
+        an unchanged handler stays the same one, and an address that was asked is not asked again.
+        Raises `SettingsError` with every fault; then the handlers stay as they were.
+        """
+        before = self._handlers
+        self._handlers = _make_handlers(settings, before)
+        self._settings = settings
+        self._forget_idle_lanes()
+        known = set(_all(before))
+        self._ask_at_start(handler for handler in _all(self._handlers) if handler not in known)
+
+    def _ask_at_start(self, handlers: Iterable[Handler]) -> None:
         origin = urlsplit(self._settings.public_endpoint or "").hostname or self._settings.host
-        for handler in self._lanes:
+        for handler in handlers:
             if handler.settings.validate == "start":
                 self._validator.start(handler, origin)
 
     async def close(self) -> None:
         """End everything under way; `drain` first if it shall arrive."""
+        self._is_closed = True
         await asyncio.gather(*(lane.close() for lane in self._lanes.values()))
         await self._validator.close()
         await self._caller.close()
 
     @property
     def dropped_notifications(self) -> int:
-        return sum(lane.dropped for lane in self._lanes.values())
+        lanes = self._lanes.values()
+        return self._dropped_by_gone_lanes + sum(lane.dropped for lane in lanes)
 
     # --- blocking events -------------------------------------------------------------------------
 
@@ -241,7 +255,26 @@ class Upstream:
             if self._unsent == 0:
                 self._all_sent.set()
 
-        self._lanes[handler].put(Notification(send, done))
+        if self._is_closed:
+            done()
+        else:
+            self._lane(handler).put(Notification(send, done))
+
+    def _lane(self, handler: Handler) -> Lane:
+        lane = self._lanes.get(handler)
+        if lane is None:
+            lane = self._lanes[handler] = Lane(
+                repr(handler), max_queued=self._max_queued, max_running=self._max_running
+            )
+        return lane
+
+    def _forget_idle_lanes(self) -> None:
+        """Those of handlers that are no more. One with work stays until a later reload."""
+        current = set(_all(self._handlers))
+        for handler, lane in list(self._lanes.items()):
+            if handler not in current and lane.is_idle:
+                self._dropped_by_gone_lanes += lane.dropped
+                del self._lanes[handler]
 
     def _unsent_grows(self) -> None:
         self._unsent += 1
@@ -288,8 +321,8 @@ class Upstream:
             traceparent=source.traceparent,
             metadata=metadata,
         )
-        if bearer := self._bearers.get(handler):
-            headers["Authorization"] = f"Bearer {bearer}"
+        if handler.bearer:
+            headers["Authorization"] = f"Bearer {handler.bearer}"
         if cookie := source.cookie_header(url):
             headers["Cookie"] = cookie
         reply = await self._caller.call(
@@ -327,44 +360,54 @@ def _refusal_text(reply: Reply, *, any_text: bool) -> str:
     )
 
 
-def _make_handlers(settings: Settings) -> dict[str, tuple[Handler, ...]]:
-    handlers: dict[str, tuple[Handler, ...]] = {}
+_Handlers = dict[str, tuple[Handler, ...]]
+
+
+def _all(handlers: _Handlers) -> Iterator[Handler]:
+    return (handler for of_hub in handlers.values() for handler in of_hub)
+
+
+def _make_handlers(settings: Settings, before: _Handlers) -> _Handlers:
+    """The handlers by hub. One that was there before and did not change is taken over."""
+    handlers: _Handlers = {}
     problems: list[str] = []
     for hub, hub_settings in settings.hubs.items():
         for number, handler in enumerate(hub_settings.event_handlers, 1):
             place = f"hubs.{hub}.event_handlers, table {number}"
-            problems += [f"{place}, {problem}" for problem in check_handler(handler)]
+            faults = check_handler(handler)
+            problems += [f"{place}, {problem}" for problem in faults or _bearer_faults(handler)]
         if hub_settings.event_handlers and not problems:
             name = hub.lower()
-            handlers[name] = tuple(Handler(name, one) for one in hub_settings.event_handlers)
+            known = before.get(name, ())
+            handlers[name] = tuple(
+                _make_handler(name, one, known) for one in hub_settings.event_handlers
+            )
     if problems:
         raise SettingsError(problems)
     return handlers
 
 
-def _read_bearers(handlers: dict[str, tuple[Handler, ...]]) -> dict[Handler, str]:
-    """The tokens that handlers want to see, from the environment; never shown in a message."""
-    bearers: dict[Handler, str] = {}
-    problems: list[str] = []
-    for hub, hub_handlers in handlers.items():
-        for handler in hub_handlers:
-            problem = _read_bearer(handler.settings, handler, bearers)
-            if problem:
-                problems.append(f"hubs.{hub}.event_handlers, bearer_token_env: {problem}")
-    if problems:
-        raise SettingsError(problems)
-    return bearers
+def _make_handler(hub: str, settings: EventHandlerSettings, known: Sequence[Handler]) -> Handler:
+    bearer = _bearer(settings)
+    for handler in known:
+        if handler.settings == settings and handler.bearer == bearer:
+            return handler
+    return Handler(hub, settings, bearer)
 
 
-def _read_bearer(
-    settings: EventHandlerSettings, handler: Handler, bearers: dict[Handler, str]
-) -> str:
+def _bearer(settings: EventHandlerSettings) -> str:
+    """The token that a handler wants to see, from the environment; never shown in a message."""
+    variable = settings.bearer_token_env
+    return "" if variable is None else os.environ.get(variable, "")
+
+
+def _bearer_faults(settings: EventHandlerSettings) -> list[str]:
     if settings.bearer_token_env is None:
-        return ""
-    token = os.environ.get(settings.bearer_token_env, "")
+        return []
+    token = _bearer(settings)
+    place = f"bearer_token_env: the environment variable {settings.bearer_token_env}"
     if not token:
-        return f"the environment variable {settings.bearer_token_env} is not set"
+        return [f"{place} is not set"]
     if not token.isascii() or not token.isprintable() or " " in token:
-        return f"the environment variable {settings.bearer_token_env} holds no token"
-    bearers[handler] = token
-    return ""
+        return [f"{place} holds no token"]
+    return []

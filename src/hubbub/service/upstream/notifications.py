@@ -35,6 +35,10 @@ class Lane:
         self._is_dropping = False
         self._is_closed = False
 
+    @property
+    def is_idle(self) -> bool:
+        return not self._queue and not self._running
+
     def put(self, notification: Notification) -> None:
         if self._is_closed:
             notification.done()
