@@ -68,7 +68,7 @@ async def remove_matching(call: Call) -> Response:
 
 
 async def _read_bulk(call: Call) -> tuple[list[str], Predicate | None]:
-    """The groups, each once, and the filter; all of it is checked before anything changes."""
+    """The groups and the filter, all of it checked before anything changes."""
     payload = await read_payload(call)
     if payload.data_type is not DataType.JSON:
         raise answers.unsupported_media_type()
@@ -86,7 +86,7 @@ async def _read_bulk(call: Call) -> tuple[list[str], Predicate | None]:
         raise answers.bad_request("Invalid group name.")
     if text is not None and not isinstance(text, str):
         raise answers.bad_request("The filter is not a string.")
-    names = [checked_group(group, "Request") for group in dict.fromkeys(groups)]
+    names = [checked_group(group, "Request") for group in groups]
     return names, checked_filter(text)
 
 
