@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -12,6 +12,27 @@ from hubbub.service import Service, Settings
 
 StartService = Callable[..., Awaitable[Service]]
 Connect = Callable[..., Awaitable[RawClient]]
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
+_ON_BOTH_LOOPS = {"test_framing.py", "test_reliable.py", "test_hostile.py"}
+_ALSO = {
+    "test_cp_081_reader_that_never_reads_is_dropped_and_harms_nobody",
+    "test_full_lane_stops_reading_and_goes_on_later",
+}
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Function
+) -> Mapping[str, LoopFactory]:
+    """`hubbub serve` runs on uvloop where that is installed: tests of what transports do run on
+    both loops, since they differ in when they write, pause and close."""
+    factories: dict[str, LoopFactory] = {"asyncio": asyncio.new_event_loop}
+    if item.path.name in _ON_BOTH_LOOPS or item.name in _ALSO:
+        with contextlib.suppress(ImportError):  # there is none for Windows
+            import uvloop
+
+            factories["uvloop"] = uvloop.new_event_loop
+    return factories
 
 
 @pytest.fixture
