@@ -14,7 +14,7 @@ StartService = Callable[..., Awaitable[Service]]
 Connect = Callable[..., Awaitable[RawClient]]
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
-_ON_BOTH_LOOPS = {"test_framing.py", "test_reliable.py", "test_hostile.py"}
+_ON_BOTH_LOOPS = {"test_framing.py", "test_reliable.py", "test_hostile.py", "test_soak.py"}
 _ALSO = {
     "test_cp_081_reader_that_never_reads_is_dropped_and_harms_nobody",
     "test_full_lane_stops_reading_and_goes_on_later",

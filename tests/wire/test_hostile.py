@@ -193,3 +193,17 @@ async def test_drain_leaves_time_for_the_clients_when_a_body_never_comes(
     writer.close()
     await drain
     del reader
+
+
+async def test_client_that_resets_before_its_refusal_leaves_no_error(
+    service: Service, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = service.url.removeprefix("http://").split(":")
+    for data in (b"GET /client/hubs/hub1 HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", b"x" * 70_000):
+        for _ in range(20):
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.write(data)
+            writer.transport.abort()
+    await (await connect(service)).expect_silence()
+    await until(lambda: not service._front.doors)  # type: ignore[union-attr]
+    assert [r for r in caplog.records if r.levelname == "ERROR"] == []

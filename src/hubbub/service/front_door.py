@@ -282,7 +282,8 @@ class Door(asyncio.Protocol):
         lines += [f"Content-Length: {len(body)}", "Connection: close", "", ""]
         self._transport.write("\r\n".join(lines).encode() + body)
         if self._transport.can_write_eof():
-            self._transport.write_eof()
+            with contextlib.suppress(OSError):  # the client has gone; we hear of it in a moment
+                self._transport.write_eof()
         if self._timer is not None:
             self._timer.cancel()
         loop = asyncio.get_running_loop()
