@@ -12,6 +12,7 @@ PAGES = sorted(
         *(ROOT / "docs").rglob("*.md"),
         *(ROOT / "tests").glob("*.md"),
         ROOT / "apps" / "pkgstats" / "README.md",
+        ROOT / "examples" / "README.md",
     ]
 )
 

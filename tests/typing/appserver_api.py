@@ -5,6 +5,7 @@ from typing import Any, assert_type
 
 from hubbub.appserver import (
     ClientAccessToken,
+    ClientGrant,
     ConnectedRequest,
     ConnectRequest,
     ConnectResponse,
@@ -12,12 +13,17 @@ from hubbub.appserver import (
     DisconnectedRequest,
     EventContext,
     EventHandler,
+    GroupMember,
     HandlerAnswer,
     InvalidConnectionString,
     InvalidName,
+    NegotiateRequest,
+    Negotiator,
+    Permission,
     Refused,
     RequestError,
     ServiceClient,
+    SyncServiceClient,
     UserEventRequest,
     UserEventResponse,
 )
@@ -37,6 +43,37 @@ async def sends(text: str) -> None:
         await client.send_to_connection("c1", {"a": 1}, ttl_seconds=0)
     client = Chat("http://127.0.0.1:8080", "chat", "key", client_endpoint="https://chat.example")
     await client.aclose()
+
+
+async def operations(client: ServiceClient) -> None:
+    assert_type(await client.connection_exists("c1"), bool)
+    assert_type(await client.user_exists("u"), bool)
+    assert_type(await client.group_exists("g"), bool)
+    await client.close_connection("c1", reason="bye")
+    await client.close_all_connections(excluded=("c1",))
+    await client.close_group_connections("g", reason="bye")
+    await client.close_user_connections("u")
+    await client.add_connection_to_group("g", "c1")
+    await client.remove_connection_from_group("g", "c1")
+    await client.remove_connection_from_all_groups("c1")
+    await client.add_user_to_group("g", "u")
+    await client.remove_user_from_group("g", "u")
+    await client.remove_user_from_all_groups("u")
+    await client.add_connections_to_groups(["g"], filter="userId eq 'u'")
+    await client.remove_connections_from_groups({"g"})
+    await client.grant_permission(Permission.SEND_TO_GROUP, "c1", group="g")
+    await client.revoke_permission("joinLeaveGroup", "c1", group="g")
+    assert_type(await client.has_permission("sendToGroup", "c1", group="g"), bool)
+    async for member in client.list_connections("g", page_size=2, top=3):
+        assert_type(member, GroupMember)
+        assert_type(member.user_id, str | None)
+
+
+def without_await(text: str) -> list[str]:
+    with SyncServiceClient.from_connection_string(text, "chat") as client:
+        assert_type(client.send_to_all({"a": 1}, filter="userId eq 'u'"), None)
+        assert_type(client.group_exists("g"), bool)
+        return [member.connection_id for member in client.list_connections("g")]
 
 
 async def failures(client: ServiceClient) -> None:
@@ -107,6 +144,19 @@ async def without_a_framework() -> HandlerAnswer:
 app = handler.asgi()
 
 
+async def decide(request: NegotiateRequest) -> ClientGrant:
+    assert_type(request.query, Mapping[str, str])
+    return ClientGrant(
+        user_id=request.query["name"], roles=["webpubsub.sendToGroup"], groups=("g",)
+    )
+
+
+def routes(client: ServiceClient, twin: SyncServiceClient) -> list[object]:
+    negotiator = Negotiator(client, decide)
+    same = Negotiator(twin, decide)
+    return [negotiator.asgi(), same.wsgi(), negotiator.aiohttp(), handler.wsgi(), handler.aiohttp()]
+
+
 async def what_is_decorated_keeps_its_type(request: UserEventRequest) -> None:
     assert_type(await suggest(request), UserEventResponse)
     assert_type(await everything_else(request), dict[str, str] | None)
@@ -116,6 +166,8 @@ def what_is_refused(client: ServiceClient) -> None:
     EventHandler("chat", access_keys=1)  # type: ignore[arg-type]
     client.get_client_access_token(roles=1)  # type: ignore[arg-type]
     client.get_client_access_token("u")  # type: ignore[call-arg]
+    client.close_connection("c1", "bye")  # type: ignore[call-arg, unused-coroutine]
+    Negotiator(client, without_await)  # type: ignore[arg-type]
 
     @handler.on_connect  # type: ignore[type-var]
     def not_async(request: ConnectRequest) -> None: ...
