@@ -706,6 +706,21 @@ def test_cl_039_operation_asked_while_recovering_follows_the_parked_ones(driver:
     ]
 
 
+def test_parked_operations_go_before_those_that_had_to_wait_for_them() -> None:
+    driver = Driver(ClientOptions(max_in_flight=2))
+    driver.start()
+    for number in range(3):
+        driver.ask(number, send(str(number)))
+    driver.lose()
+    driver.actions.clear()
+    driver.recover()
+    driver.receive(Ack(1))
+    ids = [
+        request.ack_id for request in written(driver.actions) if isinstance(request, SendToGroup)
+    ]
+    assert ids == [1, 2, 3]
+
+
 def test_ack_of_before_the_loss_settles_a_parked_operation(driver: Driver) -> None:
     driver.ask("a", send())
     driver.lose()
@@ -1351,7 +1366,9 @@ def test_refused_send_that_pauses_is_tried_on_the_new_connection(driver: Driver)
     assert of(driver.receive(Ack(1)), OperationDone) == [OperationDone("a", 1)]
 
 
-def test_second_refusal_of_one_frame_costs_no_second_retry(driver: Driver) -> None:
+def test_second_refusal_of_one_frame_costs_no_second_retry() -> None:
+    driver = Driver(ClientOptions(message_retry=RetryOptions(1, 1, 30, False, 0)))
+    driver.start()
     driver.ask("a", send())
     driver.lose()
     driver.recover()
