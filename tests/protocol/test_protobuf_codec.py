@@ -28,6 +28,14 @@ from hubbub.protocol.messages import (
     SendEvent,
     SendToGroup,
     SequenceAck,
+    StreamAck,
+    StreamClosed,
+    StreamData,
+    StreamEnd,
+    StreamError,
+    StreamInfo,
+    StreamNack,
+    StreamStart,
     text_payload,
 )
 from hubbub.protocol.protobuf_codec import (
@@ -56,6 +64,9 @@ REQUESTS: list[tuple[str, Request]] = [
     ("42 02 08 05", SequenceAck(5)),
     ("4A 00", Ping()),
     ("32 0F 0A 02 67 31 10 FF FF FF FF FF FF FF FF FF 01", JoinGroup("g1", MAX)),
+    ("6A 0C 0A 02 73 31 10 01 1A 04 0A 02 68 69", StreamData("s1", 1, HI)),
+    ("6A 04 0A 02 73 31", StreamData("s1")),
+    ("72 04 0A 02 73 31", StreamEnd("s1")),
 ]
 RESPONSES: list[tuple[str, Response]] = [
     ("0A 04 08 01 10 01", Ack(1)),
@@ -73,14 +84,9 @@ RESPONSES: list[tuple[str, Response]] = [
     ("1A 0E 0A 0C 0A 02 63 31 12 02 75 31 1A 02 74 31", Connected("c1", "u1", "t1")),
     ("1A 07 12 05 12 03 62 79 65", Disconnected("bye")),
     ("22 00", Pong()),
+    ("32 06 0A 02 73 31 10 01", StreamAck("s1", 1)),
+    ("42 04 0A 02 73 31", StreamClosed("s1")),
 ]
-STREAMS_UP = [
-    "0A 0A 0A 02 67 31 3A 04 0A 02 73 31",
-    "6A 0C 0A 02 73 31 10 01 1A 04 0A 02 68 69",
-    "6A 04 0A 02 73 31",
-    "72 04 0A 02 73 31",
-]
-STREAMS_DOWN = ["32 06 0A 02 73 31 10 01", "42 04 0A 02 73 31"]
 
 
 @pytest.mark.parametrize(("text", "request_"), REQUESTS, ids=[text for text, _ in REQUESTS])
@@ -97,19 +103,39 @@ def test_cp_101_response_is_these_bytes_there_and_back(text: str, response: Resp
     assert decode_response(data) == response
 
 
-@pytest.mark.parametrize("text", STREAMS_UP)
-def test_schema_keeps_stream_requests_as_they_are(text: str) -> None:
-    data = bytes.fromhex(text)
-    assert UpstreamMessage.FromString(data).SerializeToString() == data
+def test_start_of_a_stream_without_an_idle_time_out_gets_the_default() -> None:
+    data = bytes.fromhex("0A 0A 0A 02 67 31 3A 04 0A 02 73 31")
+    assert decode_request(data) == StreamStart("g1", "s1", limits.STREAM_IDLE_TIMEOUT_MS)
 
 
-@pytest.mark.parametrize("text", STREAMS_DOWN)
-def test_stream_response_is_of_the_schema_and_ignored_by_a_client(text: str) -> None:
-    data = bytes.fromhex(text)
-    message = DownstreamMessage.FromString(data)
-    assert message.WhichOneof("message") is not None
-    assert message.SerializeToString() == data
-    assert decode_response(data) is None
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0A 0C 0A 02 67 31 10 01 3A 04 0A 02 73 31",
+        "0A 10 0A 02 67 31 1A 04 0A 02 68 69 3A 04 0A 02 73 31",
+        "0A 06 0A 02 67 31 3A 00",
+        "0A 0C 0A 02 67 31 3A 06 0A 02 73 31 10 00",
+        "6A 06 0A 02 73 31 10 01",
+        "6A 0A 0A 02 73 31 1A 04 0A 02 68 69",
+    ],
+    ids=["ack id", "data", "no id", "idle 0", "no data", "no number"],
+)
+def test_stream_request_with_a_fault_is_told_on_the_stream(text: str) -> None:
+    request = decode_request(bytes.fromhex(text))
+    assert isinstance(request, StreamStart | StreamData)
+    assert request.problem
+
+
+def test_event_does_not_start_a_stream() -> None:
+    event = UpstreamMessage.EventMessage(event="e", stream={"stream_id": "s"})
+    with pytest.raises(InvalidMessage, match="stream"):
+        decode_request(UpstreamMessage(event_message=event).SerializeToString())
+
+
+def test_error_of_a_stream_is_not_endless() -> None:
+    error = StreamError("UserError", "x" * (limits.MAX_STREAM_ERROR_CHARS + 1))
+    with pytest.raises(InvalidMessage, match="too long"):
+        decode_request(encode_request(StreamEnd("s", error)))
 
 
 # --- data ----------------------------------------------------------------------------------------
@@ -142,7 +168,7 @@ def test_bytes_that_are_no_any_go_out_as_bytes_and_stay_readable() -> None:
 @pytest.mark.parametrize("field", ["text_data", "json_data"])
 def test_json_goes_into_the_field_of_the_setting(field: str) -> None:
     payload = Payload(DataType.JSON, raw=b'{"a": 1.0}')
-    body = data_message_body(payload, "g", None, JSON_FIELDS[field])
+    body = data_message_body(DataMessage(payload, "g"), JSON_FIELDS[field])
     data = DownstreamMessage.FromString(data_message(body)).data_message.data
     assert data.WhichOneof("data") == field
     assert getattr(data, field) == '{"a": 1.0}'
@@ -226,8 +252,8 @@ def test_request_at_the_limits_is_taken(request_: Request) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "FF FF", "6A 00", "52 00", "7A 00", "F2 01 00", "32 05 0A 02 67 31", "32 03 0A 01 FF"],
-    ids=["empty", "cut", "stream", "reserved", "state", "unknown", "short", "utf-8"],
+    ["", "FF FF", "52 00", "7A 00", "F2 01 00", "32 05 0A 02 67 31", "32 03 0A 01 FF"],
+    ids=["empty", "cut", "reserved", "state", "unknown", "short", "utf-8"],
 )
 def test_cp_103_bytes_without_a_known_request_are_invalid(text: str) -> None:
     with pytest.raises(InvalidMessage):
@@ -296,6 +322,13 @@ payloads = st.one_of(
     ),
     st.integers().map(lambda n: Payload(DataType.JSON, raw=b'{"n":%d}' % n)),
 )
+streams = st.none() | st.builds(
+    StreamInfo,
+    names,
+    numbers,
+    st.booleans(),
+    st.none() | st.builds(StreamError, names, texts, st.none() | names),
+)
 requests = st.one_of(
     st.builds(JoinGroup, names, st.none() | numbers),
     st.builds(LeaveGroup, names, st.none() | numbers),
@@ -311,6 +344,19 @@ requests = st.one_of(
     st.builds(SendEvent, st.just("e"), payloads, st.none() | numbers, metadata),
     st.builds(SequenceAck, numbers),
     st.just(Ping()),
+    st.builds(
+        StreamStart, names, names, st.integers(1, limits.MAX_STREAM_IDLE_TIMEOUT_MS), st.booleans()
+    ),
+    st.builds(StreamData, texts, numbers, payloads) | st.builds(StreamData, texts),
+    st.builds(StreamEnd, texts, st.none() | st.builds(StreamError, st.just("UserError"), texts)),
+)
+responses = st.one_of(
+    st.builds(Ack, numbers, st.none() | st.builds(ErrorDetail, names, texts)),
+    st.builds(Connected, names, st.none() | names, st.none() | names),
+    st.builds(Disconnected, st.none() | names),
+    st.builds(StreamAck, names, numbers),
+    st.builds(StreamNack, names, numbers, names, texts),
+    st.builds(StreamClosed, names, st.none() | st.builds(ErrorDetail, names, texts)),
 )
 
 
@@ -319,13 +365,22 @@ def test_every_request_comes_back_as_it_went(request_: Request) -> None:
     assert decode_request(encode_request(request_)) == request_
 
 
-@given(payloads, st.none() | names, metadata, st.none() | numbers)
+@given(responses)
+def test_every_response_comes_back_as_it_went(response: Response) -> None:
+    assert decode_response(encode_response(response)) == response
+
+
+@given(payloads, st.none() | names, metadata, streams, st.none() | numbers)
 def test_bytes_put_together_by_hand_are_what_the_library_reads(
-    payload: Payload, group: str | None, data: dict[str, str] | None, sequence_id: int | None
+    payload: Payload,
+    group: str | None,
+    data: dict[str, str] | None,
+    stream: StreamInfo | None,
+    sequence_id: int | None,
 ) -> None:
-    body = data_message_body(payload, group, data, JSON_FIELDS["json_data"])
+    expected = DataMessage(payload, group, sequence_id=sequence_id, metadata=data, stream=stream)
+    body = data_message_body(expected, JSON_FIELDS["json_data"])
     encoded = data_message(body, sequence_id)
-    expected = DataMessage(payload, group, sequence_id=sequence_id, metadata=data)
     assert decode_response(encoded) == expected
     again = DownstreamMessage.FromString(encoded).SerializeToString(deterministic=True)
     assert len(again) == len(encoded)
@@ -339,9 +394,7 @@ def test_length_of_a_payload_of_any_size_is_right(size: int) -> None:
         assert decode_response(encode_response(message)) == message
 
 
-valid = st.sampled_from(
-    [bytes.fromhex(t) for t, _ in REQUESTS] + [bytes.fromhex(t) for t in STREAMS_UP]
-)
+valid = st.sampled_from([bytes.fromhex(t) for t, _ in REQUESTS])
 damaged = st.builds(
     lambda data, at, byte: data[: at % len(data)] + byte + data[at % len(data) + 1 :],
     valid,

@@ -5,12 +5,14 @@ import json
 from typing import cast
 
 import pytest
+from tests.service.kinds import JSON, RELIABLE
 
 from hubbub.protocol.messages import DataMessage, DataType, Payload, text_payload
 from hubbub.protocol.roles import Permissions
 from hubbub.protocol.service_session import ServiceSession
-from hubbub.service.connection import JSON, PLAIN, RELIABLE, Connection, Socket
-from hubbub.service.delivery import Batch, Group, Outgoing, batches, fan_out
+from hubbub.service.connection import Connection, Socket
+from hubbub.service.delivery import Batch, Group, batches, fan_out
+from hubbub.service.forms import PLAIN, Form, Outgoing
 from hubbub.service.outbox import Outbox
 from hubbub.service.upstream import EventSource
 
@@ -40,12 +42,12 @@ class Wire:
         return found
 
 
-def member(name: str, kind: int) -> tuple[Connection, Wire]:
+def member(name: str, form: Form) -> tuple[Connection, Wire]:
     source = EventSource(hub="h", connection_id=name, origin="localhost")
     session = ServiceSession(
-        name, Permissions(()), is_reliable=kind == RELIABLE, max_unacknowledged=5
+        name, Permissions(()), is_reliable=form.is_reliable, max_unacknowledged=5
     )
-    connection = Connection(session, source, kind=kind, subprotocol=None)
+    connection = Connection(session, source, form=form, subprotocol=None)
     wire = Wire()
     connection.attach(cast(Socket, wire))
     return connection, wire
@@ -156,6 +158,6 @@ def test_away_member_keeps_messages_and_overflows_at_its_limit() -> None:
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
 def test_frame_head_fits_every_size(size: int) -> None:
-    frame = Outgoing(DataMessage(Payload(DataType.BINARY, raw=b"x" * size))).plain()
+    frame = Outgoing(DataMessage(Payload(DataType.BINARY, raw=b"x" * size))).frame(PLAIN)
     assert frame.endswith(b"x" * size)
     assert len(frame) - size == (2 if size < 126 else 4 if size < 65_536 else 10)

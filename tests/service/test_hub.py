@@ -6,13 +6,15 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from tests.service.kinds import JSON, RELIABLE
 
 from hubbub.protocol.filters import compile_filter
 from hubbub.protocol.messages import text_payload
 from hubbub.protocol.roles import Permissions
 from hubbub.protocol.service_session import ServiceSession
-from hubbub.service.connection import JSON, RELIABLE, Connection, Socket
+from hubbub.service.connection import Connection, Socket
 from hubbub.service.engine.interface import Engine, HealthState
+from hubbub.service.forms import Form
 from hubbub.service.hub import Hub
 from hubbub.service.observe import Counts
 from hubbub.service.outbox import Outbox
@@ -63,11 +65,11 @@ async def hub() -> Hub:
 
 
 def connect(
-    hub: Hub, name: str, *groups: str, is_slow: bool = False, kind: int = JSON, **source: Any
+    hub: Hub, name: str, *groups: str, is_slow: bool = False, form: Form = JSON, **source: Any
 ) -> tuple[Connection, Wire]:
-    session = ServiceSession(name, Permissions(()), is_reliable=kind == RELIABLE)
+    session = ServiceSession(name, Permissions(()), is_reliable=form.is_reliable)
     origin = EventSource(hub="h", connection_id=name, origin="localhost", **source)
-    connection = Connection(session, origin, kind=kind, subprotocol="json")
+    connection = Connection(session, origin, form=form, subprotocol="json")
     wire = Wire(is_slow)
     hub.admit(connection, cast(Socket, wire), groups)
     return connection, wire
@@ -178,7 +180,7 @@ async def test_filter_sees_the_connection_as_it_is_now(hub):
 
 
 async def test_filtered_send_reaches_a_reliable_client_that_is_away(hub):
-    member, wire = connect(hub, "c1", "g", kind=RELIABLE, user_id="u")
+    member, wire = connect(hub, "c1", "g", form=RELIABLE, user_id="u")
     member.detach()
     hub.send_to_group("g", text_payload("x"), matches=compile_filter("userId eq 'u'"))
     hub.send_to_group("g", text_payload("y"), matches=compile_filter("userId ne 'u'"))

@@ -4,13 +4,15 @@ import asyncio
 from typing import cast
 
 import pytest
+from tests.service.kinds import KINDS, RELIABLE
 
 from hubbub.protocol.messages import Ack, SendToGroup, text_payload
 from hubbub.protocol.roles import Permissions
 from hubbub.protocol.service_session import Input, ServiceSession, State
-from hubbub.service.connection import JSON, PLAIN, RELIABLE, Connection, Lane
+from hubbub.service.connection import Connection, Lane
 from hubbub.service.engine.interface import NodeInfo
 from hubbub.service.engine.memory import MemoryEngine
+from hubbub.service.forms import PLAIN, Form
 from hubbub.service.frames import TEXT, frame
 from hubbub.service.hub import Hub
 from hubbub.service.observe import Counts
@@ -66,15 +68,15 @@ async def hub() -> Hub:
     return Hub("hub1", settings, engine, upstream, Counts(), lambda hub, connection_id: "token")
 
 
-def make_connection(kind: int, connection_id: str = "c1") -> Connection:
+def make_connection(form: Form, connection_id: str = "c1") -> Connection:
     session = ServiceSession(
         connection_id,
         Permissions(()),
-        is_reliable=kind == RELIABLE,
+        is_reliable=form.is_reliable,
         max_unacknowledged=MAX_QUEUED,
     )
     source = EventSource(hub="hub1", connection_id=connection_id, origin="localhost")
-    return Connection(session, source, kind=kind, subprotocol=None)
+    return Connection(session, source, form=form, subprotocol=None)
 
 
 def lose(hub: Hub, connection: Connection) -> None:
@@ -123,11 +125,11 @@ async def test_recovery_with_a_full_lane_does_not_read_the_new_socket(hub: Hub) 
     assert not socket.is_reading
 
 
-@pytest.mark.parametrize("kind", [PLAIN, JSON, RELIABLE])
+@pytest.mark.parametrize("form", KINDS)
 async def test_slow_client_loses_its_queue_so_that_the_close_frame_is_next(
-    hub: Hub, kind: int
+    hub: Hub, form: Form
 ) -> None:
-    connection, socket = make_connection(kind), FakeSocket()
+    connection, socket = make_connection(form), FakeSocket()
     hub.admit(connection, socket, ("g",))
     socket.outbox.pause()
     for _ in range(MAX_QUEUED + 1):
@@ -138,5 +140,5 @@ async def test_slow_client_loses_its_queue_so_that_the_close_frame_is_next(
     socket.outbox.resume()
     last = socket.transport.written[before:]
     assert frame(TEXT, b"x" * 100) not in last
-    assert len(last) == (0 if kind == PLAIN else 1)
+    assert len(last) == (0 if form is PLAIN else 1)
     assert hub.connections == {}

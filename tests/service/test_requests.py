@@ -3,12 +3,12 @@
 import asyncio
 from typing import Any
 
+from tests.service.kinds import JSON
 from tests.service.test_hub_recovery import FakeSocket, make_connection
 
 from hubbub.protocol.json_codec import decode_response
 from hubbub.protocol.messages import Invoke, InvokeResponse, SendEvent, text_payload
 from hubbub.protocol.service_session import State
-from hubbub.service.connection import JSON
 from hubbub.service.engine.interface import NodeInfo
 from hubbub.service.engine.memory import MemoryEngine
 from hubbub.service.hub import Hub

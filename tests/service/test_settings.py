@@ -191,7 +191,6 @@ def test_number_at_its_bounds_is_taken_and_beyond_them_refused(row: Setting) -> 
     ("line", "word"),
     [
         ("service.compression = true", "compression"),
-        ('compat.protobuf_json_field = "json_data"', "protobuf"),
         ('auth.oidc_issuer = "https://id.example"', "identity provider"),
         ('auth.oidc_audience = "other"', "identity provider"),
         ('engine.url = "nats://a,b"', "NATS engine"),

@@ -49,7 +49,12 @@ from hubbub.protocol.messages import (
     UnsubscribeGroupState,
 )
 from hubbub.protocol.names import event_name, group_name
-from hubbub.protocol.request_rules import check_depth, checked_metadata, payload_without_data
+from hubbub.protocol.request_rules import (
+    check_depth,
+    checked_metadata,
+    payload_without_data,
+    stream_start,
+)
 
 _ABSENT: Final = Raw()
 _JSON, _TEXT = DataType.JSON, DataType.TEXT  # reading a member of an enum takes 0.1 us
@@ -104,7 +109,13 @@ class _WireSendToGroup(_WireRequest, tag="sendToGroup", gc=False):
 
     def request(self) -> Request:
         if self.stream is not None:
-            return self._stream_start(self.stream)
+            return stream_start(
+                self.group,
+                self.stream.stream_id,
+                self.stream.idle_timeout_ms,
+                no_echo=self.no_echo is True,
+                is_bare=self.data is _ABSENT and self.data_type is None and self.ack_id is None,
+            )
         return SendToGroup(
             group_name(self.group),
             _request_payload(self.data_type, self.data, self.metadata),
@@ -112,26 +123,6 @@ class _WireSendToGroup(_WireRequest, tag="sendToGroup", gc=False):
             self.no_echo is True,
             self.ttl_seconds or 0,
             checked_metadata(self.metadata) if self.metadata else None,
-        )
-
-    def _stream_start(self, stream: "_WireStreamStart") -> Request:
-        """What is wrong with a start is told on the stream, not by closing the connection."""
-        idle_timeout_ms = stream.idle_timeout_ms
-        problem = ""
-        if self.data is not _ABSENT or self.data_type is not None or self.ack_id is not None:
-            problem = "a stream start has no data, dataType or ackId"
-        elif not 0 < len(stream.stream_id) <= limits.MAX_STREAM_ID_CHARS:
-            problem = f"streamId has 1 to {limits.MAX_STREAM_ID_CHARS} characters"
-        elif idle_timeout_ms is None:
-            idle_timeout_ms = limits.STREAM_IDLE_TIMEOUT_MS
-        elif not 0 < idle_timeout_ms <= limits.MAX_STREAM_IDLE_TIMEOUT_MS:
-            problem = f"idleTimeoutMs is 1 to {limits.MAX_STREAM_IDLE_TIMEOUT_MS}"
-        return StreamStart(
-            group_name(self.group),
-            stream.stream_id,
-            idle_timeout_ms or 0,
-            self.no_echo is True,
-            problem,
         )
 
 

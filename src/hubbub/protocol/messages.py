@@ -69,6 +69,12 @@ class Payload:
         return self._token
 
     @property
+    def size(self) -> int:
+        """Bytes of the form in which it came, about those of the other."""
+        form = self._raw if self._raw is not None else self._token
+        return len(form or b"")
+
+    @property
     def is_text(self) -> bool:
         """True where a plain client gets a text frame."""
         return self.data_type is DataType.JSON or self.data_type is DataType.TEXT
@@ -82,8 +88,7 @@ class Payload:
         return hash((self.data_type, self.raw))
 
     def __repr__(self) -> str:
-        form = self._raw if self._raw is not None else self._token
-        return f"Payload({self.data_type.value}, {len(form or b'')} bytes)"
+        return f"Payload({self.data_type.value}, {self.size} bytes)"
 
 
 def text_payload(text: str) -> Payload:

@@ -33,10 +33,24 @@ from hubbub.protocol.messages import (
     SendEvent,
     SendToGroup,
     SequenceAck,
+    StreamAck,
+    StreamClosed,
+    StreamData,
+    StreamEnd,
+    StreamError,
+    StreamInfo,
+    StreamNack,
+    StreamStart,
 )
 from hubbub.protocol.names import event_name, group_name
-from hubbub.protocol.request_rules import check_depth, checked_metadata, payload_without_data
+from hubbub.protocol.request_rules import (
+    check_depth,
+    checked_metadata,
+    payload_without_data,
+    stream_start,
+)
 from hubbub.protocol.webpubsub_pb2 import DownstreamMessage, MessageData, UpstreamMessage
+from hubbub.protocol.webpubsub_pb2 import StreamInfo as StreamInfoMessage
 
 _JSON, _TEXT, _BINARY, _PROTOBUF = (
     DataType.JSON,
@@ -84,6 +98,14 @@ def _leave_group(message: UpstreamMessage.LeaveGroupMessage) -> Request:
 
 
 def _send_to_group(message: UpstreamMessage.SendToGroupMessage) -> Request:
+    if message.HasField("stream"):
+        return stream_start(
+            message.group,
+            message.stream.stream_id,
+            message.stream.idle_timeout_ms if message.stream.HasField("idle_timeout_ms") else None,
+            no_echo=message.no_echo,
+            is_bare=not message.HasField("data") and not message.HasField("ack_id"),
+        )
     if message.ttl_seconds > limits.MAX_TTL_S:
         raise InvalidMessage(f"ttl_seconds is above {limits.MAX_TTL_S}")
     metadata = _metadata(message.metadata)
@@ -98,6 +120,8 @@ def _send_to_group(message: UpstreamMessage.SendToGroupMessage) -> Request:
 
 
 def _event(message: UpstreamMessage.EventMessage) -> Request:
+    if message.HasField("stream"):
+        raise InvalidMessage("an event does not start a stream")
     metadata = _metadata(message.metadata)
     return SendEvent(
         event_name(message.event),
@@ -115,6 +139,27 @@ def _ping(message: UpstreamMessage.PingMessage) -> Request:
     return _PING
 
 
+def _stream_data(message: UpstreamMessage.StreamDataMessage) -> Request:
+    payload = _payload(message.data)
+    sequence_id = message.stream_sequence_id if message.HasField("stream_sequence_id") else None
+    if (payload is None) is not (sequence_id is None):
+        problem = "a fragment has stream_sequence_id and data, or neither"
+        return StreamData(message.stream_id, sequence_id, problem=problem)
+    if payload is not None:
+        payload = _checked(payload)
+    return StreamData(message.stream_id, sequence_id, payload)
+
+
+def _stream_end(message: UpstreamMessage.StreamEndMessage) -> Request:
+    if not message.HasField("error"):
+        return StreamEnd(message.stream_id)
+    error = message.error
+    if max(len(error.message), len(error.user_error_code)) > limits.MAX_STREAM_ERROR_CHARS:
+        raise InvalidMessage("the error of a stream is too long")
+    code = error.user_error_code if error.HasField("user_error_code") else None
+    return StreamEnd(message.stream_id, StreamError("UserError", error.message, code))
+
+
 _REQUESTS: Final[Mapping[str | None, Callable[[Any], Request]]] = {
     "join_group_message": _join_group,
     "leave_group_message": _leave_group,
@@ -122,6 +167,8 @@ _REQUESTS: Final[Mapping[str | None, Callable[[Any], Request]]] = {
     "event_message": _event,
     "sequence_ack_message": _sequence_ack,
     "ping_message": _ping,
+    "stream_data_message": _stream_data,
+    "stream_end_message": _stream_end,
 }
 
 
@@ -135,8 +182,10 @@ def _metadata(metadata: Mapping[str, str]) -> Metadata | None:
 
 def _request_payload(data: MessageData, metadata: Metadata | None) -> Payload:
     payload = _payload(data)
-    if payload is None:
-        return payload_without_data(metadata)
+    return payload_without_data(metadata) if payload is None else _checked(payload)
+
+
+def _checked(payload: Payload) -> Payload:
     if payload.data_type is not _JSON:
         return payload
     return Payload(_JSON, raw=_checked_json(payload.raw))
@@ -204,9 +253,40 @@ def encode_request(request: Request) -> bytes:
         case SequenceAck():
             ack = to.SequenceAckMessage(sequence_id=request.sequence_id)
             message = to(sequence_ack_message=ack)
+        case StreamStart() | StreamData() | StreamEnd():
+            message = _stream_request(request)
         case _:
             raise AssertionError(f"{type(request).__name__} has no protobuf form")
     return message.SerializeToString()
+
+
+def _stream_request(request: StreamStart | StreamData | StreamEnd) -> UpstreamMessage:
+    to = UpstreamMessage
+    match request:
+        case StreamStart():
+            start = to.SendToGroupMessage(
+                group=request.group,
+                no_echo=request.no_echo or None,
+                stream=to.StreamStartInfo(
+                    stream_id=request.stream_id, idle_timeout_ms=request.idle_timeout_ms
+                ),
+            )
+            return to(send_to_group_message=start)
+        case StreamData(payload=payload):
+            data = to.StreamDataMessage(
+                stream_id=request.stream_id,
+                stream_sequence_id=request.sequence_id,
+                data=_message_data(payload) if payload is not None else None,
+            )
+            return to(stream_data_message=data)
+        case StreamEnd(error=error):
+            told = None
+            if error is not None:
+                told = to.StreamEndMessage.StreamEndError(
+                    message=error.message, user_error_code=error.user_error_code
+                )
+            end = to.StreamEndMessage(stream_id=request.stream_id, error=told)
+            return to(stream_end_message=end)
 
 
 def _message_data(payload: Payload) -> MessageData:
@@ -228,8 +308,7 @@ _FROM_GROUP = b"\x0a\x05group"
 def encode_response(response: Response) -> bytes:
     """The bytes of a response; JSON data goes into `text_data`. `invokeResponse` has no form."""
     if type(response) is DataMessage:
-        body = data_message_body(response.payload, response.group, response.metadata)
-        return data_message(body, response.sequence_id)
+        return data_message(data_message_body(response), response.sequence_id)
     to = DownstreamMessage
     match response:
         case Ack(ack_id=ack_id, error=error):
@@ -250,25 +329,67 @@ def encode_response(response: Response) -> bytes:
             message = to(system_message=_System(disconnected_message=disconnected))
         case Pong():
             message = to(pong_message=to.PongMessage())
+        case StreamAck() | StreamNack() | StreamClosed():
+            message = _stream_response(response)
         case _:
             raise AssertionError(f"{type(response).__name__} has no protobuf form")
     return message.SerializeToString()
 
 
-def data_message_body(
-    payload: Payload, group: str | None, metadata: Metadata | None, json_field: bytes = _TEXT_DATA
-) -> bytes:
-    """A `DataMessage` without sequence id, made once for all receivers. See `data_message`.
+def _stream_response(response: StreamAck | StreamNack | StreamClosed) -> DownstreamMessage:
+    to = DownstreamMessage
+    match response:
+        case StreamAck(stream_id=stream_id, expected_sequence_id=expected):
+            ack = to.StreamAckMessage(stream_id=stream_id, expected_sequence_id=expected)
+            return to(stream_ack_message=ack)
+        case StreamNack(stream_id=stream_id, expected_sequence_id=expected):
+            nack = to.StreamNackMessage(
+                stream_id=stream_id,
+                name=response.name,
+                message=response.message,
+                expected_sequence_id=expected,
+            )
+            return to(stream_nack_message=nack)
+        case StreamClosed(stream_id=stream_id, error=error):
+            told = None
+            if error is not None:
+                told = to.StreamClosedMessage.StreamClosedError(
+                    name=error.name, message=error.message
+                )
+            closed = to.StreamClosedMessage(stream_id=stream_id, error=told)
+            return to(stream_closed_message=closed)
+
+
+def data_message_body(message: DataMessage, json_field: bytes = _TEXT_DATA) -> bytes:
+    """A data message without its sequence id, made once for all receivers: see `data_message`.
 
     `json_field`: one of `JSON_FIELDS`. The sender's user id has no field here.
     """
-    head = _FROM_SERVER if group is None else _group_head(group)
-    body = head + _field(b"\x1a", _data_field(payload, json_field))
-    if metadata:
-        for key, value in metadata.items():
+    head = _FROM_SERVER if message.group is None else _group_head(message.group)
+    body = head + _field(b"\x1a", _data_field(message.payload, json_field))
+    if message.metadata:
+        for key, value in message.metadata.items():
             entry = _field(b"\x0a", key.encode()) + _field(b"\x12", value.encode())
             body += _field(b"\x2a", entry)
+    if message.stream is not None:
+        body += _field(b"\x32", _stream_info(message.stream).SerializeToString())
     return body
+
+
+def _stream_info(stream: StreamInfo) -> StreamInfoMessage:
+    told = None
+    if stream.error is not None:
+        told = StreamInfoMessage.StreamError(
+            name=stream.error.name,
+            message=stream.error.message,
+            user_error_code=stream.error.user_error_code,
+        )
+    return StreamInfoMessage(
+        stream_id=stream.stream_id,
+        stream_sequence_id=stream.sequence_id,
+        end_of_stream=stream.is_end or None,
+        error=told,
+    )
 
 
 def data_message(body: bytes, sequence_id: int | None = None) -> bytes:
@@ -341,6 +462,14 @@ def decode_response(data: bytes) -> Response | None:
             return _read_system(message.system_message)
         case "pong_message":
             return _PONG
+        case "stream_ack_message":
+            ack = message.stream_ack_message
+            return StreamAck(ack.stream_id, ack.expected_sequence_id)
+        case "stream_nack_message":
+            nack = message.stream_nack_message
+            return StreamNack(nack.stream_id, nack.expected_sequence_id, nack.name, nack.message)
+        case "stream_closed_message":
+            return _read_stream_closed(message.stream_closed_message)
     return None
 
 
@@ -364,7 +493,23 @@ def _read_data_message(message: DownstreamMessage.DataMessage) -> Response | Non
         message.group if sender == "group" else None,
         sequence_id=message.sequence_id if message.HasField("sequence_id") else None,
         metadata=dict(message.metadata) or None,
+        stream=_read_stream_info(message.stream) if message.HasField("stream") else None,
     )
+
+
+def _read_stream_info(stream: StreamInfoMessage) -> StreamInfo:
+    error = None
+    if stream.HasField("error"):
+        code = stream.error.user_error_code or None
+        error = StreamError(stream.error.name, stream.error.message, code)
+    return StreamInfo(stream.stream_id, stream.stream_sequence_id, stream.end_of_stream, error)
+
+
+def _read_stream_closed(closed: DownstreamMessage.StreamClosedMessage) -> Response:
+    error = None
+    if closed.HasField("error"):
+        error = ErrorDetail(closed.error.name, closed.error.message)
+    return StreamClosed(closed.stream_id, error)
 
 
 def _read_system(system: DownstreamMessage.SystemMessage) -> Response | None:

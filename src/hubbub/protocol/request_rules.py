@@ -5,7 +5,8 @@ from itertools import accumulate
 
 from hubbub.protocol import limits
 from hubbub.protocol.errors import InvalidMessage
-from hubbub.protocol.messages import Metadata, Payload, text_payload
+from hubbub.protocol.messages import Metadata, Payload, StreamStart, text_payload
+from hubbub.protocol.names import group_name
 
 _METADATA_KEY = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _METADATA_VALUE = re.compile(r"[\t\x20-\x7e]*")
@@ -30,6 +31,30 @@ def payload_without_data(metadata: Metadata | None) -> Payload:
     if metadata is None:
         raise InvalidMessage("the message has no data")
     return text_payload("")
+
+
+def stream_start(
+    group: str,
+    stream_id: str,
+    idle_timeout_ms: int | None,
+    *,
+    no_echo: bool,
+    is_bare: bool,
+) -> StreamStart:
+    """What is wrong with a start is told on the stream, not by closing the connection.
+
+    `is_bare`: it has no data and no ack id. Raises: InvalidName.
+    """
+    problem = ""
+    if not is_bare:
+        problem = "a stream start has no data and no ack id"
+    elif not 0 < len(stream_id) <= limits.MAX_STREAM_ID_CHARS:
+        problem = f"the id of a stream has 1 to {limits.MAX_STREAM_ID_CHARS} characters"
+    elif idle_timeout_ms is None:
+        idle_timeout_ms = limits.STREAM_IDLE_TIMEOUT_MS
+    elif not 0 < idle_timeout_ms <= limits.MAX_STREAM_IDLE_TIMEOUT_MS:
+        problem = f"the idle time-out is 1 to {limits.MAX_STREAM_IDLE_TIMEOUT_MS} ms"
+    return StreamStart(group_name(group), stream_id, idle_timeout_ms or 0, no_echo, problem)
 
 
 def check_depth(data: bytes, levels: int = limits.MAX_JSON_DEPTH) -> None:

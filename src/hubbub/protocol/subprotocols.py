@@ -1,17 +1,22 @@
 """The names of the predefined subprotocols and what each of them carries."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class Subprotocol(NamedTuple):
     name: str
     is_reliable: bool
+    format: Literal["json", "protobuf"]
 
 
-JSON = Subprotocol("json.webpubsub.azure.v1", False)
-JSON_RELIABLE = Subprotocol("json.reliable.webpubsub.azure.v1", True)
+JSON = Subprotocol("json.webpubsub.azure.v1", False, "json")
+JSON_RELIABLE = Subprotocol("json.reliable.webpubsub.azure.v1", True, "json")
+PROTOBUF = Subprotocol("protobuf.webpubsub.azure.v1", False, "protobuf")
+PROTOBUF_RELIABLE = Subprotocol("protobuf.reliable.webpubsub.azure.v1", True, "protobuf")
 
-SUPPORTED: dict[str, Subprotocol] = {s.name: s for s in (JSON, JSON_RELIABLE)}
+SUPPORTED: dict[str, Subprotocol] = {
+    s.name: s for s in (JSON, JSON_RELIABLE, PROTOBUF, PROTOBUF_RELIABLE)
+}
 """Spoken today. A name that is not here makes a plain client."""
 
 

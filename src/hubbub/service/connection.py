@@ -6,17 +6,12 @@ from typing import Protocol
 
 from hubbub.protocol import limits
 from hubbub.protocol.filters import Attributes
-from hubbub.protocol.json_codec import encode_response
 from hubbub.protocol.messages import Ack, Request, Response
 from hubbub.protocol.service_session import ServiceSession
 from hubbub.protocol.service_streams import PublishedStreams
-from hubbub.service.frames import TEXT, frame
+from hubbub.service.forms import PLAIN, Form
 from hubbub.service.outbox import Outbox
 from hubbub.service.upstream.source import EventSource
-
-PLAIN, JSON, RELIABLE = range(3)
-"""Kinds of clients: what a message looks like on the wire."""
-
 
 _NO_GROUPS: frozenset[str] = frozenset()
 
@@ -67,10 +62,10 @@ class Lane:
 class Connection:
     __slots__ = (
         "_held_acks",
+        "form",
         "groups",
         "id",
         "invocation_tasks",
-        "kind",
         "lane",
         "outbox",
         "session",
@@ -88,14 +83,14 @@ class Connection:
         session: ServiceSession,
         source: EventSource,
         *,
-        kind: int,
+        form: Form,
         subprotocol: str | None,
     ) -> None:
         self.id = session.connection_id
         self.session = session
         self.source = source
         self.user_id = source.user_id
-        self.kind = kind
+        self.form = form
         self.subprotocol = subprotocol
         self.groups: set[str] | None = None
         self.socket: Socket | None = None
@@ -128,7 +123,7 @@ class Connection:
         While the client is away acks wait for its return (as many as ack ids are remembered);
         other responses are dropped. A plain client gets none.
         """
-        if self.kind == PLAIN:
+        if self.form is PLAIN:
             return True
         if self.outbox is None:
             if isinstance(response, Ack):
@@ -136,7 +131,7 @@ class Connection:
                     self._held_acks = deque(maxlen=limits.ACK_ID_MEMORY)
                 self._held_acks.append(response)
             return True
-        return self.outbox.write(frame(TEXT, encode_response(response)))
+        return self.outbox.write(self.form.response(response))
 
     def release_acks(self) -> bool:
         """After a recovery: the acks that came meanwhile. False: the reader is too slow."""

@@ -4,56 +4,13 @@ Nothing here awaits, and nobody waits for a slow reader: who is over the limit i
 caller, who closes the connection after the loop.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from hubbub.protocol.json_codec import numbered_tail
-from hubbub.protocol.messages import DataMessage, GroupStateSnapshot, GroupStateUpdate
-from hubbub.service.connection import JSON, PLAIN, RELIABLE, Connection
-from hubbub.service.frames import BINARY, TEXT, frame
+from hubbub.service.connection import Connection
+from hubbub.service.forms import Form, Outgoing
 
 MAX_JOINED_BYTES = 65_536
 """A group's tick is flushed early beyond this, so that a burst does not delay other groups."""
-
-_SEQUENCE_HEAD_BYTES = 40
-
-
-class Outgoing:
-    """A message on its way; each wire form is built when the first receiver needs it."""
-
-    __slots__ = ("_json", "_plain", "_tail", "expires_at", "message", "size")
-
-    def __init__(
-        self,
-        message: DataMessage | GroupStateSnapshot | GroupStateUpdate,
-        *,
-        expires_at: float | None = None,
-    ) -> None:
-        """`message` without a sequence id: each reliable receiver has its own."""
-        self.message = message
-        self.expires_at = expires_at
-        self._tail = numbered_tail(message)
-        self.size = len(self._tail) + _SEQUENCE_HEAD_BYTES
-        self._json: bytes | None = None
-        self._plain: bytes | None = None
-
-    def json(self) -> bytes:
-        if self._json is None:
-            self._json = frame(TEXT, b"{" + self._tail)
-        return self._json
-
-    def reliable(self, sequence_id: int) -> bytes:
-        return frame(TEXT, b'{"sequenceId":%d,' % sequence_id + self._tail)
-
-    def plain(self) -> bytes:
-        """The bare data. The end of a stream and group states are nothing to a plain client."""
-        if self._plain is None:
-            message = self.message
-            if not isinstance(message, DataMessage) or (message.stream and message.stream.is_end):
-                self._plain = b""
-            else:
-                opcode = TEXT if message.payload.is_text else BINARY
-                self._plain = frame(opcode, message.payload.raw)
-        return self._plain
 
 
 class Batch:
@@ -62,33 +19,29 @@ class Batch:
     A message that can expire stands alone, so that each copy can be dropped by itself.
     """
 
-    __slots__ = ("_json", "_plain", "_reliable", "expires_at", "messages", "size")
+    __slots__ = ("expires_at", "messages", "numbered", "shared", "size")
 
     def __init__(self, messages: tuple[Outgoing, ...]) -> None:
         self.messages = messages
         self.size = sum(message.size for message in messages)
         self.expires_at = messages[0].expires_at if len(messages) == 1 else None
-        self._json: bytes | None = None
-        self._plain: bytes | None = None
-        self._reliable: dict[int, bytes] = {}
+        self.shared: dict[Form, bytes] = {}
+        """The buffers made so far for forms that are not reliable."""
+        self.numbered: dict[Form, dict[int, bytes]] = {}
+        """The others: members whose next number is equal share one."""
 
-    def json(self) -> bytes:
-        if self._json is None:
-            self._json = b"".join([message.json() for message in self.messages])
-        return self._json
+    def share(self, form: Form) -> bytes:
+        """Make the buffer for all members of this form."""
+        buffer = b"".join([message.frame(form) for message in self.messages])
+        self.shared[form] = buffer
+        return buffer
 
-    def plain(self) -> bytes:
-        if self._plain is None:
-            self._plain = b"".join([message.plain() for message in self.messages])
-        return self._plain
-
-    def reliable(self, first: int) -> bytes:
-        """Members whose next number is equal share one buffer."""
-        buffer = self._reliable.get(first)
-        if buffer is None:
-            buffer = self._reliable[first] = b"".join(
-                [message.reliable(first + i) for i, message in enumerate(self.messages)]
-            )
+    def number(self, form: Form, first: int) -> bytes:
+        """Make the buffer for the members of a reliable form whose next number is `first`."""
+        buffer = b"".join(
+            [form.message(message, number) for number, message in enumerate(self.messages, first)]
+        )
+        self.numbered.setdefault(form, {})[first] = buffer
         return buffer
 
 
@@ -111,18 +64,21 @@ def batches(messages: Sequence[Outgoing]) -> list[Batch]:
     return parts
 
 
+_NONE: Mapping[int, bytes] = {}
+
+
 def fan_out(members: Iterable[Connection], batch: Batch) -> list[Connection]:
     """Hand the batch to each member. Returns those whose queue is full: slow clients.
 
     The measured hot loop of the service: no await, no lock, shared buffers only.
     """
     messages, size, count = batch.messages, batch.size, len(batch.messages)
-    expires_at = batch.expires_at
+    expires_at, shared, numbered = batch.expires_at, batch.shared, batch.numbered
     slow: list[Connection] = []
     for member in members:
-        kind = member.kind
+        form = member.form
         outbox = member.outbox
-        if kind == RELIABLE:
+        if form.is_reliable:
             unacknowledged = member.session.unacknowledged
             assert unacknowledged is not None, "a reliable connection numbers its messages"
             first = unacknowledged.append(messages, size)
@@ -131,11 +87,9 @@ def fan_out(members: Iterable[Connection], batch: Batch) -> list[Connection]:
                 continue
             if outbox is None:  # away: kept for the replay
                 continue
-            buffer = batch.reliable(first)
-        elif kind == JSON:
-            buffer = batch.json()
+            buffer = numbered.get(form, _NONE).get(first) or batch.number(form, first)
         else:
-            buffer = batch.plain()
+            buffer = shared.get(form) or batch.share(form)
         if outbox is not None and not outbox.write(buffer, count, expires_at):
             slow.append(member)
     return slow
@@ -175,16 +129,3 @@ class Group:
             for batch in batches(wanted):
                 slow += fan_out((self.members[connection_id],), batch)
         return slow
-
-
-__all__ = [
-    "JSON",
-    "MAX_JOINED_BYTES",
-    "PLAIN",
-    "RELIABLE",
-    "Batch",
-    "Group",
-    "Outgoing",
-    "batches",
-    "fan_out",
-]

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from hubbub.protocol import limits
 from hubbub.protocol.messages import GroupStateItem, GroupStateSnapshot, GroupStateUpdate
 from hubbub.service.connection import Connection
-from hubbub.service.delivery import Batch, Outgoing, fan_out
+from hubbub.service.delivery import Batch, fan_out
+from hubbub.service.forms import Outgoing
 
 
 def is_too_large(state: Mapping[str, str]) -> bool:

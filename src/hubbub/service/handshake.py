@@ -11,7 +11,8 @@ from hubbub.protocol import names, subprotocols, tokens
 from hubbub.protocol.errors import ConnectRejected, InvalidName, InvalidToken
 from hubbub.protocol.roles import Permissions
 from hubbub.protocol.service_session import ServiceSession
-from hubbub.service.connection import JSON, PLAIN, RELIABLE, Connection
+from hubbub.service.connection import Connection
+from hubbub.service.forms import PLAIN, form_for
 from hubbub.service.node import Node
 from hubbub.service.upstream import ConnectRequest, EventSource
 
@@ -231,13 +232,19 @@ async def _new_connection(
         max_unacknowledged=settings.outbound_queue_messages,
         max_unacknowledged_bytes=settings.outbound_queue_bytes,
     )
-    kind = PLAIN if chosen is None else RELIABLE if chosen.is_reliable else JSON
-    connection = Connection(session, source, kind=kind, subprotocol=answer_subprotocol)
+    form = PLAIN
+    if chosen is not None:
+        form = form_for(
+            chosen,
+            strict_json_frames=settings.strict_json_frames,
+            protobuf_json_field=settings.protobuf_json_field,
+        )
+    connection = Connection(session, source, form=form, subprotocol=answer_subprotocol)
     return Admitted(
         hub,
         connection,
         groups,
-        publish_group=publish_group if kind == PLAIN else None,
+        publish_group=publish_group if chosen is None else None,
         answer_subprotocol=answer_subprotocol,
     )
 

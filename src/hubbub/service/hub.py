@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 
 from hubbub.protocol.errors import EngineError, EngineUnavailable
 from hubbub.protocol.filters import Predicate
-from hubbub.protocol.json_codec import encode_response
 from hubbub.protocol.messages import (
     Connected,
     DataMessage,
@@ -21,10 +20,10 @@ from hubbub.protocol.messages import (
 )
 from hubbub.protocol.service_session import Effect, Input, State
 from hubbub.protocol.service_streams import Fragment
-from hubbub.service.connection import PLAIN, RELIABLE, Connection, Socket
-from hubbub.service.delivery import MAX_JOINED_BYTES, Batch, Group, Outgoing, fan_out
+from hubbub.service.connection import Connection, Socket
+from hubbub.service.delivery import MAX_JOINED_BYTES, Batch, Group, fan_out
 from hubbub.service.engine.interface import Engine, HealthState
-from hubbub.service.frames import TEXT, frame
+from hubbub.service.forms import PLAIN, Outgoing
 from hubbub.service.group_states import GroupStates
 from hubbub.service.observe import Counts
 from hubbub.service.settings import Settings
@@ -81,7 +80,7 @@ class Hub:
             self.users.setdefault(connection.user_id, {})[connection.id] = connection
         connection.attach(socket)
         self._counts["connections.opened"] += 1
-        if connection.kind != PLAIN:
+        if connection.form is not PLAIN:
             connection.respond(self._connected(connection))
         for group in groups:
             self.join_group(connection, group)
@@ -89,7 +88,7 @@ class Hub:
 
     def find_recoverable(self, connection_id: str) -> Connection | None:
         connection = self.connections.get(connection_id)
-        return connection if connection is not None and connection.kind == RELIABLE else None
+        return connection if connection is not None and connection.form.is_reliable else None
 
     def recover(self, connection: Connection, socket: Socket) -> bool:
         """A lost client on a new socket: `connected`, then the replay, then live messages.
@@ -114,7 +113,7 @@ class Hub:
         is_taken = connection.respond(self._connected(connection))
         for sequence_id, message in unacknowledged.replay(self._loop.time()):
             assert isinstance(message, Outgoing), "the hub keeps nothing else"
-            data = message.reliable(sequence_id)
+            data = connection.form.message(message, sequence_id)
             is_taken = is_taken and socket.outbox.write(data, 1, message.expires_at)
         is_taken = is_taken and connection.release_acks()
         if connection.streams is not None:
@@ -146,7 +145,7 @@ class Hub:
 
     def _end_invocations_without_socket(self, connection: Connection) -> None:
         """Invocations of a reliable client go on; those of another one have nobody to answer."""
-        if connection.kind == RELIABLE or connection.invocation_tasks is None:
+        if connection.form.is_reliable or connection.invocation_tasks is None:
             return
         for task in connection.invocation_tasks.values():
             task.cancel()
@@ -180,9 +179,8 @@ class Hub:
         if socket is not None:
             if drop_queue:
                 socket.outbox.drop_queue()
-            if connection.kind != PLAIN:
-                last = encode_response(Disconnected(reason or None))
-                socket.outbox.write(frame(TEXT, last))
+            if connection.form is not PLAIN:
+                socket.outbox.write(connection.form.response(Disconnected(reason or None)))
             socket.close(code, reason)
         self._forget(connection, cause or reason)
 
@@ -256,7 +254,7 @@ class Hub:
         )
 
     def _connected(self, connection: Connection) -> Connected:
-        token = self._make_token(self.name, connection.id) if connection.kind == RELIABLE else None
+        token = self._make_token(self.name, connection.id) if connection.form.is_reliable else None
         return Connected(connection.id, connection.user_id or None, token)
 
     # --- groups ------------------------------------------------------------------------------

@@ -32,7 +32,8 @@ from hubbub.protocol.messages import (
     UnsubscribeGroupState,
 )
 from hubbub.protocol.service_session import State
-from hubbub.service.connection import PLAIN, Connection, Lane
+from hubbub.service.connection import Connection, Lane
+from hubbub.service.forms import PLAIN
 from hubbub.service.group_states import is_too_large
 from hubbub.service.hub import Hub
 from hubbub.service.observe import Counts
@@ -86,7 +87,7 @@ class Requests:
             case SendToGroup():
                 self._send_to_group(connection, verdict)
             case None:
-                if connection.kind == PLAIN and isinstance(request, SendToGroup):
+                if connection.form is PLAIN and isinstance(request, SendToGroup):
                     # A plain client has no ack to read the refusal from.
                     reason = "no permission to send to the group"
                     self._hub.close_connection(connection, 1008, reason)
@@ -232,9 +233,9 @@ class Requests:
     def _fail_event(self, connection: Connection, event: SendEvent) -> None:
         if connection.session.state is State.ENDED:
             return
-        if connection.kind != PLAIN:
+        if connection.form is not PLAIN:
             self._ack(connection, event.ack_id, _INTERNAL)
-        if connection.kind == PLAIN or self._drop_on_event_failure:
+        if connection.form is PLAIN or self._drop_on_event_failure:
             self._hub.close_connection(connection, 1011, "the event was not handled")
 
     # --- invocations -------------------------------------------------------------------------

@@ -53,6 +53,7 @@ class Settings:
     strict_path_decoding: bool = False
     drop_on_event_failure: bool = False
     generate_token_requires_entra: bool = False
+    protobuf_json_field: str = "text_data"
     log_level: str = "info"
     log_format: str = "text"
     hubs: Mapping[str, HubSettings] = field(default_factory=dict)

@@ -12,11 +12,11 @@ import picows
 from picows import WSMsgType
 
 from hubbub.protocol import limits
-from hubbub.protocol.errors import InvalidMessage, MessageTooLarge, UnsupportedFrame
-from hubbub.protocol.json_codec import decode_request
+from hubbub.protocol.errors import InvalidMessage, MessageTooLarge
 from hubbub.protocol.messages import DataType, Payload, Request, SendEvent, SendToGroup
 from hubbub.protocol.service_session import Input
-from hubbub.service.connection import PLAIN, Connection
+from hubbub.service.connection import Connection
+from hubbub.service.forms import PLAIN
 from hubbub.service.frames import PING_FRAME, PONG, close_frame, frame, is_valid_close_code
 from hubbub.service.hub import Hub
 from hubbub.service.outbox import Outbox
@@ -180,12 +180,11 @@ class WebSocketListener(picows.WSListener):
     def _message(self, is_text: bool, data: bytes) -> None:
         if len(data) > self._settings.max_message_bytes:
             raise MessageTooLarge("the message is too large")
-        if self._connection.kind == PLAIN:
+        form = self._connection.form
+        if form is PLAIN:
             request = self._plain_request(is_text, data)
-        elif not is_text and self._settings.strict_json_frames:
-            raise UnsupportedFrame("this subprotocol has text frames only")
         else:
-            request = decode_request(data)
+            request = form.request(is_text, data)
         self._requests.take(self._connection, request, len(data))
 
     def _plain_request(self, is_text: bool, data: bytes) -> Request:

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import jwt
 import pytest
+from tests.service import kinds
 
 from hubbub.protocol.roles import Permissions
 from hubbub.protocol.service_session import ServiceSession
-from hubbub.service.connection import JSON as JSON_CLIENT
 from hubbub.service.connection import Connection, Socket
 from hubbub.service.engine.interface import HealthState, NodeInfo
 from hubbub.service.hub import Hub
@@ -166,7 +166,7 @@ class Bench:
         """A JSON client of hub chat."""
         source = EventSource(hub="chat", connection_id=name, origin="localhost", user_id=user)
         session = ServiceSession(name, Permissions(roles), is_reliable=False)
-        connection = Connection(session, source, kind=JSON_CLIENT, subprotocol="json")
+        connection = Connection(session, source, form=kinds.JSON, subprotocol="json")
         self.hub.admit(connection, cast(Socket, FakeSocket()), groups)
         return connection
 
