@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 KEY = "k" * 40
@@ -34,6 +34,14 @@ class Program:
         """The next line of standard output."""
         assert self.process.stdout is not None
         return self.process.stdout.readline()
+
+    def log_line(self, words: str) -> str:
+        """The next line of standard error that holds these words."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            if words in line:
+                return line
+        raise AssertionError(f"the program ended before it said: {words}")
 
     def end(self) -> tuple[int, str, str]:
         """Wait for its end: status, the rest of standard output, standard error."""
@@ -174,3 +182,30 @@ def test_second_signal_cuts_clients_that_do_not_go(programs: Programs) -> None:
         assert client.recv(65_536)[0] == 0x88
         program.process.send_signal(signal.SIGTERM)
         assert program.end()[0] == 1
+
+
+def test_sighup_takes_the_new_file_and_the_client_stays(programs: Programs, tmp_path: Path) -> None:
+    file = tmp_path / "hubbub.toml"
+    file.write_text("[service]\n")
+    program, url = programs.serve("--config", str(file))
+    anonymous = url.replace("http", "ws") + "/client/hubs/chat"
+    text = f"Endpoint={url};AccessKey={(programs.state / 'hubbub' / 'access-key').read_text()}"
+    _, address, _ = programs.run("url", "--hub", "chat", "--connection-string", text.strip())
+    with connect(address.strip()) as client:
+        with pytest.raises(InvalidStatus):
+            connect(anonymous)
+        file.write_text("[hubs.chat]\nanonymous_connect_policy = 'nobody'\n")
+        program.process.send_signal(signal.SIGHUP)
+        assert "anonymous_connect_policy" in program.log_line("settings not reloaded")
+        program.log_line("goes on")
+        file.write_text(
+            "[service]\nmax_connections = 9\n[hubs.chat]\nanonymous_connect_policy = 'allow'\n"
+        )
+        program.process.send_signal(signal.SIGHUP)
+        assert "service.max_connections" in program.log_line("need a new start")
+        with connect(anonymous):
+            pass
+        assert programs.run("send", "--hub", "chat", "hi", "--connection-string", text)[0] == 0
+        assert client.recv() == "hi"
+    program.process.send_signal(signal.SIGTERM)
+    assert program.end()[0] == 0

@@ -51,6 +51,7 @@ async def by_hand() -> None:
         assert_type(error.code, str)
         assert_type(error.retryable, bool)
         raise
+    assert_type(service.reload(settings()), tuple[str, ...])
     await service.drain()
     await service.stop()
 

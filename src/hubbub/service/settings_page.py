@@ -44,6 +44,11 @@ The variable of a setting is `HUBBUB_<TABLE>_<KEY>`, for example `HUBBUB_SERVICE
 that begins like one and names no setting is an error too. Kubernetes sets variables of this form
 in every container next to a service that is called `hubbub`: give that service another name, or
 set `enableServiceLinks: false`.
+
+A running `hubbub serve` reads the file again when it has changed, looking every two seconds, and
+when it gets SIGHUP. The tables `[hubs.NAME]` and their event handlers work from the next event on,
+without dropping a client; a change of any other setting needs a new start, and the log names it.
+A file with a fault is reported and not used.
 """
 
 _KEYS = f"""\
