@@ -13,6 +13,7 @@ from tests.wire.client import (
     JR,
     PING,
     TEXT,
+    WAIT_S,
     Closed,
     J,
     RawClient,
@@ -207,3 +208,21 @@ async def test_client_that_resets_before_its_refusal_leaves_no_error(
     await (await connect(service)).expect_silence()
     await until(lambda: not service._front.doors)  # type: ignore[union-attr]
     assert [r for r in caplog.records if r.levelname == "ERROR"] == []
+
+
+async def test_upgrade_behind_unanswered_requests_is_refused(
+    service: Service, connect: Connect
+) -> None:
+    """Else their answers would stand between the frames."""
+    host, port = service.url.removeprefix("http://").split(":")
+    get = f"GET /api/health HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n"
+    upgrade = (
+        f"GET /client/hubs/hub1?access_token={access_token(service)} HTTP/1.1\r\n"
+        f"Host: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    client = RawClient(*await asyncio.open_connection(host, int(port)))
+    client.writer.write((get * 3 + upgrade).encode())
+    answer = await asyncio.wait_for(client.reader.read(), WAIT_S)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b" 101 " not in answer

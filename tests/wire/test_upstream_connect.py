@@ -18,8 +18,12 @@ from tests.wire.upstream_helpers import (
     Stage,
     stage,
 )
+from websockets.exceptions import InvalidMessage
 
 from hubbub.protocol import cloudevents, tokens
+from hubbub.service import front_door
+from hubbub.service.handshake import Admitted, Head
+from hubbub.service.node import Node
 
 SEND = ("webpubsub.sendToGroup",)
 
@@ -423,3 +427,24 @@ async def test_client_let_in_while_the_service_drains_is_refused_and_reported() 
 async def never(request: Recorded) -> Reply:
     await asyncio.Event().wait()
     raise AssertionError("nobody sets this event")
+
+
+async def test_ue_088_client_that_leaves_just_after_the_answer_is_reported_as_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with stage() as on:
+        front = on.service._front
+        assert front is not None
+        admit = front_door.admit
+
+        async def leave_after(node: Node, head: Head) -> Admitted:
+            admitted = await admit(node, head)
+            for door in front.doors:
+                door.abort()
+            return admitted
+
+        monkeypatch.setattr(front_door, "admit", leave_after)
+        with pytest.raises((EOFError, OSError, InvalidMessage)):
+            await on.open(J)
+        await on.handler.wait_for("disconnected")
+        assert on.handler.events("connected") == []

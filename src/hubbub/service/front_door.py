@@ -253,6 +253,9 @@ class Door(asyncio.Protocol):
             return
         self._task = None
         if self._transport.is_closing():
+            if admitted.was_asked and admitted.connection is not None:
+                # The handler has let this client in: it hears of the end like any other.
+                front.node.upstream.disconnected(admitted.connection.source, "Normal")
             return
         self._leave()
         listener = front.make_listener(admitted)
@@ -291,7 +294,8 @@ class Door(asyncio.Protocol):
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's protocol with a bound on every request head, also of a kept-alive connection."""
+    """uvicorn's protocol with a bound on every request head, also of a kept-alive connection, and
+    no upgrade before its turn."""
 
     _head_bytes = 0
 
@@ -311,6 +315,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD_BYTES:
             raise ValueError("the request head is too large")  # uvicorn answers 400 and closes
+
+    def handle_websocket_upgrade(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            # The answers to the requests before would come in the midst of frames.
+            self.send_400_response("an upgrade must wait for the answers to earlier requests")
+        else:
+            super().handle_websocket_upgrade()
 
 
 def _phrase(status: int) -> str:

@@ -52,12 +52,16 @@ class Head:
 
 @dataclass(slots=True)
 class Admitted:
-    """`recovered` None: a refused recovery, which is told with 101 and then 1008."""
+    """`connection` None: a refused recovery, which is told with 101 and then 1008.
+
+    `was_asked`: an event handler has let this client in.
+    """
 
     hub: str
     connection: Connection | None
     groups: tuple[str, ...] = ()
     is_recovery: bool = False
+    was_asked: bool = False
     publish_group: str | None = None
     answer_subprotocol: str | None = None
 
@@ -197,7 +201,8 @@ async def _new_connection(
     )
     user_id, roles, groups = claims.user_id, claims.roles, claims.groups
     answer_subprotocol = chosen.name if chosen is not None else None
-    if node.upstream.wants_connect(hub):
+    was_asked = node.upstream.wants_connect(hub)
+    if was_asked:
         headers: dict[str, list[str]] = {}
         for name, value in head.headers:
             headers.setdefault(name, []).append(value)
@@ -244,6 +249,7 @@ async def _new_connection(
         hub,
         connection,
         groups,
+        was_asked=was_asked,
         publish_group=publish_group if chosen is None else None,
         answer_subprotocol=answer_subprotocol,
     )
