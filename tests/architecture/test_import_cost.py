@@ -63,6 +63,12 @@ def test_service_does_not_load_the_http_client_of_the_appserver() -> None:
     assert not any(module.startswith("hubbub.appserver") for module in loaded)
 
 
+def test_service_does_not_load_protobuf_before_the_first_protobuf_client() -> None:
+    loaded = modules_loaded_by("import hubbub.service.run, hubbub.service.handshake")
+    assert "picows" in loaded
+    assert "google" not in packages(loaded)
+
+
 def test_command_line_starts_without_what_only_some_commands_need() -> None:
     loaded = packages(modules_loaded_by("import hubbub.cli.main"))
     assert loaded & (_SERVER_SIDE | {"httpx2", "jwt"}) == set()

@@ -5,9 +5,10 @@ import json
 from typing import cast
 
 import pytest
-from tests.service.kinds import JSON, RELIABLE
+from tests.service.kinds import JSON, PROTOBUF, PROTOBUF_RELIABLE, RELIABLE
 
 from hubbub.protocol.messages import DataMessage, DataType, Payload, text_payload
+from hubbub.protocol.protobuf_codec import decode_response
 from hubbub.protocol.roles import Permissions
 from hubbub.protocol.service_session import ServiceSession
 from hubbub.service.connection import Connection, Socket
@@ -91,6 +92,40 @@ def test_reliable_members_in_step_share_and_others_get_their_own_numbers() -> No
     assert wire_a.buffers[1] is wire_b.buffers[1]
     assert [json.loads(f)["sequenceId"] for f in wire_a.frames] == [1, 2]
     assert [json.loads(f)["sequenceId"] for f in wire_late.frames] == [1]
+
+
+def test_protobuf_members_share_and_reliable_ones_get_their_own_numbers() -> None:
+    (a, wire_a), (b, wire_b) = member("a", PROTOBUF), member("b", PROTOBUF)
+    (early, wire_early), (late, wire_late) = (member(n, PROTOBUF_RELIABLE) for n in "el")
+    group = group_of(a, b, early)
+    group.add(text("1"), NOBODY)
+    group.flush()
+    group.members["l"] = late
+    group.add(text("2"), NOBODY)
+    group.add(text("3"), NOBODY)
+    group.flush()
+    assert len(wire_a.buffers) == 2
+    assert wire_a.buffers[1] is wire_b.buffers[1]
+    assert wire_early.buffers[1] is not wire_late.buffers[0]
+
+    def got(wire: Wire) -> list[tuple[int | None, bytes]]:
+        messages = [decode_response(frame) for frame in wire.frames]
+        assert all(isinstance(m, DataMessage) for m in messages)
+        return [(m.sequence_id, m.payload.raw) for m in messages if isinstance(m, DataMessage)]
+
+    assert got(wire_a) == [(None, b"1"), (None, b"2"), (None, b"3")]
+    assert got(wire_early) == [(1, b"1"), (2, b"2"), (3, b"3")]
+    assert got(wire_late) == [(1, b"2"), (2, b"3")]
+
+
+def test_payload_is_encoded_for_the_kinds_that_are_there_alone() -> None:
+    """A group of protobuf clients costs no base64, one of JSON clients no protobuf."""
+    message = Outgoing(DataMessage(Payload(DataType.BINARY, raw=b"x"), "g"))
+    fan_out([member("p", PROTOBUF)[0]], Batch((message,)))
+    assert (message.json_tail, message.protobuf_body is None) == (None, False)
+    message = Outgoing(DataMessage(Payload(DataType.BINARY, raw=b"x"), "g"))
+    fan_out([member("j", JSON)[0], member("r", RELIABLE)[0]], Batch((message,)))
+    assert (message.json_tail is None, message.protobuf_body) == (False, None)
 
 
 def test_plain_members_get_bare_payloads_in_the_right_frames() -> None:

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from hubbub.protocol import connection_string, tokens
+from hubbub.protocol import connection_string, protobuf_codec, tokens
+from hubbub.protocol.messages import Response
 from hubbub.service import Service
 
 TEXT, BINARY, CLOSE, PING, PONG, CONTINUATION = 1, 2, 8, 9, 10, 0
 J = "json.webpubsub.azure.v1"
 JR = "json.reliable.webpubsub.azure.v1"
+PB = "protobuf.webpubsub.azure.v1"
+PBR = "protobuf.reliable.webpubsub.azure.v1"
 ALL_ROLES = ("webpubsub.joinLeaveGroup", "webpubsub.sendToGroup")
 WAIT_S = 10.0
 """Upper bound of every wait, so that a fault ends the test instead of hanging it."""
@@ -223,6 +226,10 @@ class RawClient:
         message = json.loads(await self.text())
         assert isinstance(message, dict)
         return message
+
+    async def response(self) -> Response | None:
+        """Next message of a protobuf client."""
+        return protobuf_codec.decode_response(await self.binary())
 
     async def ask(self, message: dict[str, Any]) -> dict[str, Any]:
         """Send and return the next message."""

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
-from tests.wire.client import ALL_ROLES, JR, J, RawClient, access_token
+from tests.wire.client import ALL_ROLES, JR, PB, PBR, J, RawClient, access_token
 
+from hubbub.protocol.messages import Connected
 from hubbub.service import Service, Settings
 
 StartService = Callable[..., Awaitable[Service]]
@@ -63,7 +64,7 @@ async def no_client_left() -> AsyncIterator[None]:
 
 @pytest.fixture
 def connect() -> Connect:
-    """`await connect(service, J | JR | None, hub=…, query=…, token=…, user_id=…, roles=…, groups=…)`.
+    """`await connect(service, J | JR | PB | PBR | None, hub=…, query=…, token=…, user_id=…, roles=…, groups=…)`.
 
     A PubSub client has read its `connected` message into `hello`.
     """
@@ -83,9 +84,18 @@ def connect() -> Connect:
             token = access_token(service, hub, roles=roles, **claims)
         target = f"/client/hubs/{hub}?access_token={token}{query}"
         client = await RawClient.open(service, target, subprotocols=subprotocols, headers=headers)
-        if client.headers.get("sec-websocket-protocol") in (J, JR):
+        chosen = client.headers.get("sec-websocket-protocol")
+        if chosen in (J, JR):
             client.hello = await client.json()
             assert client.hello["event"] == "connected"
+        elif chosen in (PB, PBR):
+            connected = await client.response()
+            assert isinstance(connected, Connected)
+            client.hello = {
+                "connectionId": connected.connection_id,
+                "userId": connected.user_id,
+                "reconnectionToken": connected.reconnection_token,
+            }
         return client
 
     return open_client
@@ -103,6 +113,7 @@ def recover() -> Connect:
         token: str | None = None,
         hub: str = "hub1",
         query: str = "",
+        subprotocols: str = JR,
     ) -> RawClient:
         connection_id = connection_id or old.hello["connectionId"]
         token = token or old.hello.get("reconnectionToken", "none")
@@ -110,6 +121,6 @@ def recover() -> Connect:
             f"/client/hubs/{hub}?awps_connection_id={connection_id}"
             f"&awps_reconnection_token={token}{query}"
         )
-        return await RawClient.open(service, target, subprotocols=JR)
+        return await RawClient.open(service, target, subprotocols=subprotocols)
 
     return open_client
