@@ -4,9 +4,9 @@ import asyncio
 from typing import cast
 
 import pytest
-from tests.service.kinds import KINDS, RELIABLE
+from tests.service.kinds import JSON, KINDS, RELIABLE
 
-from hubbub.protocol.messages import Ack, SendToGroup, text_payload
+from hubbub.protocol.messages import Ack, DataType, Payload, SendToGroup, text_payload
 from hubbub.protocol.roles import Permissions
 from hubbub.protocol.service_session import Input, ServiceSession, State
 from hubbub.service.connection import Connection, Lane
@@ -142,3 +142,20 @@ async def test_slow_client_loses_its_queue_so_that_the_close_frame_is_next(
     assert frame(TEXT, b"x" * 100) not in last
     assert len(last) == (0 if form is PLAIN else 1)
     assert hub.connections == {}
+
+
+async def test_message_that_cannot_be_written_harms_no_other_group(
+    hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    sockets = []
+    for name in ("g1", "g2"):
+        sockets.append(FakeSocket())
+        hub.admit(make_connection(JSON, name), sockets[-1], (name,))
+    hub.send_to_group("g1", Payload(DataType.TEXT, raw=b"\xff"))  # never checked: a fault of ours
+    hub.send_to_group("g2", text_payload("after it"))
+    hub.flush()
+    hub.send_to_group("g1", text_payload("later"))
+    hub.flush()
+    assert b"later" in sockets[0].transport.written[-1]
+    assert b"after it" in sockets[1].transport.written[-1]
+    assert "messages of a group were lost" in caplog.text

@@ -431,6 +431,9 @@ class Hub:
             pending, self._pending = self._pending, []
             slow: list[Connection] = []
             for group in pending:
-                slow += group.flush()
+                try:
+                    slow += group.flush()
+                except Exception:  # the other groups are not at fault
+                    log.exception("messages of a group were lost hub=%s", self.name)
             if slow:
                 self.close_slow(slow)
