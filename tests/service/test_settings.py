@@ -191,8 +191,6 @@ def test_number_at_its_bounds_is_taken_and_beyond_them_refused(row: Setting) -> 
     ("line", "word"),
     [
         ("service.compression = true", "compression"),
-        ('auth.oidc_issuer = "https://id.example"', "identity provider"),
-        ('auth.oidc_audience = "other"', "identity provider"),
         ('engine.url = "nats://a,b"', "NATS engine"),
     ],
 )
@@ -203,6 +201,26 @@ def test_setting_of_a_later_version_is_refused_not_ignored(
     assert "not in this version" in fault
     assert word in fault
     assert fault.startswith("line 1: ")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["id.example", "http://id.example", "https://", "https://u@h", "https://h?q", "https://h:x/"],
+)
+def test_oidc_issuer_when_its_keys_could_be_forged_is_refused(write: Write, address: str) -> None:
+    (fault,) = faults(write(f'auth.oidc_issuer = "{address}"'))
+    assert "auth.oidc_issuer" in fault
+
+
+@pytest.mark.parametrize("address", ["https://id.example/tenant/", "http://127.0.0.1:8000/x"])
+def test_oidc_issuer_is_kept_as_it_is_written(write: Write, address: str) -> None:
+    settings = load(write(f'auth.oidc_issuer = "{address}"'), environ={})
+    assert settings.oidc_issuer == address
+
+
+def test_oidc_audience_when_empty_is_refused(write: Write) -> None:
+    (fault,) = faults(write('auth.oidc_audience = ""'))
+    assert "auth.oidc_audience" in fault
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def check_client_token(
     Raises:  InvalidToken.
     """
     claims = _verified(token, keys)
-    _check_times(claims, now, skew_s)
+    check_times(claims, now, skew_s)
     wanted = {audience.lower() for audience in audiences}
     if not any(audience.lower() in wanted for audience in _texts(claims, "aud")):
         raise InvalidToken("the token is for another audience")
@@ -99,7 +99,7 @@ def check_rest_token(
     Args:  urls: the address of the request without its query, with the raw and the decoded path.
     """
     claims = _verified(token, keys)
-    _check_times(claims, now, skew_s)
+    check_times(claims, now, skew_s)
     wanted = {url.lower() for url in urls}
     for audience in _texts(claims, "aud"):
         address = audience.partition("?")[0].removesuffix("/")
@@ -177,7 +177,8 @@ def _signed_content(token: str, keys: Iterable[str]) -> bytes:
     raise InvalidToken("the token is not signed with a key of this service")
 
 
-def _check_times(claims: dict[str, Any], now: float, skew_s: float) -> None:
+def check_times(claims: Mapping[str, Any], now: float, skew_s: float) -> None:
+    """Nothing if `exp`, which must be there, and `nbf` allow the token now, or InvalidToken."""
     expires_at = _time(claims, "exp")
     if expires_at is None:
         raise InvalidToken("the token has no exp")
@@ -188,7 +189,7 @@ def _check_times(claims: dict[str, Any], now: float, skew_s: float) -> None:
         raise InvalidToken("the token is not valid yet")
 
 
-def _time(claims: dict[str, Any], name: str) -> float | None:
+def _time(claims: Mapping[str, Any], name: str) -> float | None:
     if name not in claims:
         return None
     value = claims[name]

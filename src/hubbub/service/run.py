@@ -23,6 +23,7 @@ from hubbub.service.engine.memory import MemoryEngine
 from hubbub.service.front_door import FrontDoor
 from hubbub.service.handshake import client_hub
 from hubbub.service.node import Node
+from hubbub.service.oidc import Oidc
 from hubbub.service.picows_seam import WebSocketFactory
 from hubbub.service.rest.app import create_app
 from hubbub.service.settings import Settings
@@ -62,6 +63,7 @@ class Service:
         secondary = self.settings.access_key_secondary
         self._keys = (primary,) if secondary is None else (primary, secondary)
         self._now = now
+        self._oidc = _make_oidc(self.settings, now)
         self._port: int | None = None
         self._node: Node | None = None
         self._front: FrontDoor | None = None
@@ -104,7 +106,7 @@ class Service:
             max_frame_bytes=self.settings.max_message_bytes + 1
         )
         front = FrontDoor(node, websockets)
-        app = _without_client_paths(create_app(node, now=self._now))
+        app = _without_client_paths(create_app(node, now=self._now, oidc=self._oidc))
         front.http_config = Config(
             app,
             ws=front.upgrade_door(),
@@ -128,6 +130,8 @@ class Service:
         try:
             await engine.open(NodeInfo(secrets.token_hex(4), __version__))
             await upstream.open()
+            if self._oidc is not None:
+                await self._oidc.open()
             self._node, self._front, self._server = node, front, server
             self._port = _port_of(server)
             self._keep_date()
@@ -187,6 +191,8 @@ class Service:
         await asyncio.sleep(0)  # so that running requests see their client gone and end quietly
         for task in list(front.http_state.tasks):
             task.cancel()
+        if self._oidc is not None:
+            await self._oidc.close()
         await node.upstream.close()
         await node.engine.close(0)
         await server.wait_closed()
@@ -233,6 +239,12 @@ def _make_engine(settings: Settings) -> Engine:
     if scheme == "memory":
         return MemoryEngine()
     raise SettingsError([f"engine.url: there is no engine {scheme!r} in this version; use memory:"])
+
+
+def _make_oidc(settings: Settings, now: Callable[[], float]) -> Oidc | None:
+    if settings.oidc_issuer is None:
+        return None
+    return Oidc(settings.oidc_issuer, settings.oidc_audience, skew_s=settings.clock_skew_s, now=now)
 
 
 def _port_of(server: asyncio.Server) -> int:

@@ -54,6 +54,8 @@ class Settings:
     drop_on_event_failure: bool = False
     generate_token_requires_entra: bool = False
     protobuf_json_field: str = "text_data"
+    oidc_issuer: str | None = None
+    oidc_audience: str = "https://webpubsub.azure.com"
     log_level: str = "info"
     log_format: str = "text"
     hubs: Mapping[str, HubSettings] = field(default_factory=dict)

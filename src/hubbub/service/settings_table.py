@@ -143,6 +143,21 @@ def address_fault(url: str) -> str:
     return ""
 
 
+def issuer_fault(address: str, *, may_query: bool = False) -> str:
+    """What is wrong with the address of an issuer, or "". Keys must not come over an open line."""
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 - reading it checks it
+    except ValueError as error:
+        return f"no valid address: {error}"
+    is_local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if not parts.hostname or parts.scheme not in (("http", "https") if is_local else ("https",)):
+        return 'expected an address like "https://id.example"; http only on this machine'
+    if (parts.query and not may_query) or parts.fragment or parts.username is not None:
+        return "expected only scheme, host and path, without query or user"
+    return ""
+
+
 def _engine_fault(url: str) -> str:
     if url == "memory:":
         return ""
@@ -226,16 +241,18 @@ SETTINGS: tuple[Setting, ...] = (
     _row("compat", "drop_on_event_failure", "bool",
          "Close every client with 1011 when its event fails."),
     _row("compat", "generate_token_requires_entra", "bool",
-         "Refuse `:generateToken` calls that are signed with the access key."),
+         "Refuse `:generateToken` calls that are signed with the access key; tokens of the"
+         " `oidc_issuer` may make them."),
     _row("compat", "protobuf_json_field", "text",
          "The field in which JSON data reaches protobuf clients. `json_data` is not in the official"
          " documentation, but it tells JSON from text.",
          choices=("text_data", "json_data")),
-    _future("auth", "oidc_issuer", "text", "Identity provider whose tokens REST calls may use.",
-            None, check=_not_yet(None, "bearer tokens of an identity provider")),
-    _future("auth", "oidc_audience", "text", "Audience that such tokens must have.",
-            "https://webpubsub.azure.com",
-            check=_not_yet("https://webpubsub.azure.com", "bearer tokens of an identity provider")),
+    _row("auth", "oidc_issuer", "text",
+         "Identity provider (OpenID Connect) whose tokens REST calls may carry instead of key-signed"
+         " ones, as its tokens name it in `iss`. Needs `hubbub[oidc]`.", check=issuer_fault,
+         form='an address like "https://id.example"'),
+    _row("auth", "oidc_audience", "text", "What such a token must have in `aud`.",
+         check=lambda audience: "" if audience else "expected a text that is not empty"),
     _future("observe", "dashboard", "bool", "The dashboard.", True),
     _future("observe", "metrics", "bool", "The metrics route.", True),
     _row("observe", "log_level", "text", "Least severe log lines that are written.",

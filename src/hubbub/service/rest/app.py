@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hubbub.protocol import tokens
 from hubbub.protocol.errors import EngineUnavailable, InvalidToken, Overloaded
+from hubbub.service.oidc import IssuerUnavailable
 from hubbub.service.rest import (
     answers,
     client_module,
@@ -31,6 +32,7 @@ from hubbub.service.rest.router import Operation, Operations, Router
 
 if TYPE_CHECKING:
     from hubbub.service.node import Node
+    from hubbub.service.oidc import Oidc
 
 _log = logging.getLogger(__name__)
 
@@ -122,8 +124,13 @@ ROUTES: tuple[tuple[str, Operations], ...] = (
 )
 
 
-def create_app(node: Node, *, now: Callable[[], float] = time.time) -> ASGIApp:
-    """The ASGI app of one node; `now` is the clock of tokens, in Unix seconds."""
+def create_app(
+    node: Node, *, now: Callable[[], float] = time.time, oidc: Oidc | None = None
+) -> ASGIApp:
+    """The ASGI app of one node.
+
+    `now`: the clock of tokens, in Unix seconds. `oidc`: judges tokens that no key has signed.
+    """
     router = Router(ROUTES)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -147,10 +154,10 @@ def create_app(node: Node, *, now: Callable[[], float] = time.time) -> ASGIApp:
             return answers.method_not_allowed(match.allowed).answer(method)
         call = Call(scope, receive, node, match.names, now)
         try:
-            return await _run(operation, call)
+            return await _run(operation, call, oidc)
         except Refused as refused:
             return refused.answer(method)
-        except (EngineUnavailable, Overloaded) as error:
+        except (EngineUnavailable, IssuerUnavailable, Overloaded) as error:
             _log.warning("rest route=%r not accepted: %s", operation.name, error.code)
             return answers.unavailable().answer(method)
         except ClientGone:
@@ -162,34 +169,44 @@ def create_app(node: Node, *, now: Callable[[], float] = time.time) -> ASGIApp:
     return app
 
 
-async def _run(operation: Operation, call: Call) -> Response:
+async def _run(operation: Operation, call: Call, oidc: Oidc | None) -> Response:
     if not operation.is_open:
-        _authenticate(call)
+        await _authenticate(call, oidc)
     call.check_api_version()
     if call.node.is_draining and not operation.is_served_while_draining:
         raise answers.unavailable()
     return await operation.handler(call)
 
 
-def _authenticate(call: Call) -> None:
-    """Let in a token that one of the keys signed for exactly this address."""
+async def _authenticate(call: Call, oidc: Oidc | None) -> None:
+    """Let in a token that a key of ours signed for exactly this address, or one of the issuer."""
     headers = [value for name, value in call.headers if name == b"authorization"]
     if len(headers) != 1:
         raise answers.unauthorized()
     scheme, _, credentials = headers[0].partition(b" ")
     if scheme.lower() != b"bearer":
         raise answers.unauthorized()
+    token = credentials.strip().decode("latin-1")
     try:
         tokens.check_rest_token(
-            credentials.strip().decode("latin-1"),
+            token,
             call.node.keys,
             urls=call.urls,
             now=call.now(),
             skew_s=call.node.settings.clock_skew_s,
         )
+        call.is_key_signed = True
+        return
     except InvalidToken as error:
-        _log.debug("rest token refused: %s", error)
-        raise answers.unauthorized() from None
+        problem = error
+    if oidc is not None:
+        try:
+            await oidc.check(token)
+            return
+        except InvalidToken as error:
+            problem = error
+    _log.debug("rest token refused: %s", problem)
+    raise answers.unauthorized()
 
 
 def _log_fault(operation: Operation, error: Exception) -> None:

@@ -36,7 +36,17 @@ _INTEGER = re.compile(r"[0-9]{1,10}", re.ASCII)
 class Call:
     """A request on its way to a handler."""
 
-    __slots__ = ("_query", "_raw_names", "headers", "method", "node", "now", "receive", "scope")
+    __slots__ = (
+        "_query",
+        "_raw_names",
+        "headers",
+        "is_key_signed",
+        "method",
+        "node",
+        "now",
+        "receive",
+        "scope",
+    )
 
     def __init__(
         self,
@@ -52,6 +62,8 @@ class Call:
         self.now = now
         self.method: str = scope["method"]
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.is_key_signed = False
+        """Its token is signed with a key of ours; else it is the identity provider's, or open."""
         self._raw_names = raw_names
         self._query: dict[str, list[str]] | None = None
 

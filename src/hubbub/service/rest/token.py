@@ -12,8 +12,7 @@ _MAX_MINUTES = 2**31 - 1
 
 
 async def generate_token(call: Call) -> Response:
-    if call.node.settings.generate_token_requires_entra:
-        # Every token that gets this far is signed with a key; no other kind is spoken here.
+    if call.node.settings.generate_token_requires_entra and call.is_key_signed:
         raise answers.unauthorized()
     hub = call.hub_name
     client_type = call.value("clientType")
