@@ -156,9 +156,9 @@ class EventHandler:
 
     def aiohttp(self) -> "AiohttpRoute":
         """A request handler for aiohttp: `app.router.add_route("*", path, handler.aiohttp())`."""
-        from hubbub.appserver.on_aiohttp import AiohttpRoute
+        from hubbub.appserver.on_aiohttp import aiohttp_route
 
-        return AiohttpRoute(self)
+        return aiohttp_route(self)
 
     async def aclose(self, *, timeout: float = 10.0) -> None:
         """Wait for running `connected` and `disconnected` callbacks, then cancel what is left."""

@@ -94,6 +94,6 @@ class Negotiator:
 
     def aiohttp(self) -> "AiohttpRoute":
         """As a request handler for aiohttp."""
-        from hubbub.appserver.on_aiohttp import AiohttpRoute
+        from hubbub.appserver.on_aiohttp import aiohttp_route
 
-        return AiohttpRoute(self)
+        return aiohttp_route(self)
