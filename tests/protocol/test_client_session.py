@@ -1376,6 +1376,33 @@ def test_second_refusal_of_one_frame_costs_no_second_retry() -> None:
     assert len(written(driver.wait(1))) == 1
 
 
+@pytest.mark.parametrize("loses_link", [False, True])
+def test_refused_operation_that_times_out_is_unknown_while_a_repeat_is_unanswered(
+    loses_link: bool,
+) -> None:
+    driver = Driver()
+    driver.start()
+    driver.ask("a", send(), deadline_s=0.5)
+    if loses_link:
+        driver.lose()
+        driver.recover()
+    driver.receive(Ack(1, PASSING))
+    (failed,) = of(driver.wait(0.5), OperationFailed)
+    assert failed.outcome is (Outcome.UNKNOWN if loses_link else Outcome.REJECTED)
+    assert failed.error == PASSING
+
+
+def test_refused_send_with_an_unanswered_repeat_is_unknown_on_a_new_connection(
+    driver: Driver,
+) -> None:
+    driver.ask("a", send())
+    driver.lose()
+    driver.recover()
+    driver.receive(Ack(1, PASSING))
+    (failed,) = of(driver.lose(1008), OperationFailed)
+    assert failed.outcome is Outcome.UNKNOWN
+
+
 def test_refused_rejoin_is_retried_in_the_rejoin_phase(driver: Driver) -> None:
     driver.ask("a", JoinGroup("a"))
     driver.receive(Ack(1))

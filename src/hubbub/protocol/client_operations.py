@@ -60,6 +60,8 @@ class Operation:
     deadline: float | None
     progress: Progress = Progress.WAITING
     attempts: int = 0
+    unanswered: int = 0
+    """Frames that had no ack yet: each may have been executed, now or later."""
     retries: int = 0
     """After a refusal; a repeat after a lost link is none."""
     place: int | None = None
@@ -68,6 +70,13 @@ class Operation:
     refused: ErrorDetail | None = None
     """The first refusal; from then on `Duplicate` no longer means success."""
     is_rejoin: bool = False
+
+    @property
+    def outcome(self) -> Outcome:
+        """What is known of it when it ends without success."""
+        if not self.attempts:
+            return Outcome.NOT_SENT
+        return Outcome.UNKNOWN if self.unanswered else Outcome.REJECTED
 
     @property
     def ack_id(self) -> int | None:
@@ -172,6 +181,7 @@ class Operations:
 
     def _write(self, link: int, operation: Operation) -> None:
         operation.attempts += 1
+        operation.unanswered += 1
         self._actions.append(Write(link, operation.request))
         if not operation.is_acked:
             self._done(operation)
@@ -196,6 +206,7 @@ class Operations:
         operation = self._by_ack_id.get(ack.ack_id)
         if operation is None or not operation.attempts:
             return
+        operation.unanswered = max(0, operation.unanswered - 1)
         error = ack.error
         if operation.progress is Progress.PAUSING and error is not None:
             return
@@ -210,7 +221,9 @@ class Operations:
         else:
             if isinstance(operation.request, JoinGroup):
                 self._groups.on_join_rejected(operation.request.group, error, operation.key)
-            self._fail(operation, Cause.REJECTED, Outcome.REJECTED, error)
+            is_passing = error.name in self._options.retryable_errors
+            outcome = operation.outcome if is_passing else Outcome.REJECTED
+            self._fail(operation, Cause.REJECTED, outcome, error)
 
     def on_invoke_response(self, response: InvokeResponse) -> None:
         operation = self._by_invocation.get(response.invocation_id)
@@ -283,13 +296,12 @@ class Operations:
                 self._done(operation)
             elif isinstance(operation.request, JoinGroup):
                 operation.is_rejoin = False
-            elif self._may_be_executed(operation) and not self._options.resend_after_reconnect:
+            elif operation.unanswered and not self._options.resend_after_reconnect:
                 self._fail(operation, Cause.CONNECTION_LOST, Outcome.UNKNOWN)
 
     def fail_all(self, cause: Cause) -> None:
         for operation in list(self._all.values()):
-            was_written = operation.attempts > 0
-            self._fail(operation, cause, Outcome.UNKNOWN if was_written else Outcome.NOT_SENT)
+            self._fail(operation, cause, operation.outcome, operation.refused)
         self._to_cancel.clear()
         self._foreign_ack_ids.clear()
 
@@ -323,10 +335,6 @@ class Operations:
         queue = self._rejoins if self._groups.is_rejoining else self._waiting
         queue[operation.number] = operation
 
-    @staticmethod
-    def _may_be_executed(operation: Operation) -> bool:
-        return operation.attempts > 0 and operation.progress is not Progress.PAUSING
-
     # --- time ---------------------------------------------------------------------------------
 
     @property
@@ -345,11 +353,7 @@ class Operations:
                 self._retry(operation)
 
     def _time_out(self, operation: Operation) -> None:
-        if operation.progress is Progress.PAUSING:
-            outcome = Outcome.REJECTED
-        else:
-            outcome = Outcome.UNKNOWN if operation.attempts else Outcome.NOT_SENT
-        failure = self._failure(operation, Cause.TIMED_OUT, outcome, operation.refused)
+        failure = self._failure(operation, Cause.TIMED_OUT, operation.outcome, operation.refused)
         self._abandon(operation)
         if failure is not None:
             self._actions.append(failure)
