@@ -1,11 +1,25 @@
 """hubbub: real-time publish/subscribe over WebSocket, wire-compatible with Azure Web PubSub.
 
-Importing this package loads nothing heavy: only the error tree. The parts are
-`hubbub.service` (the server), `hubbub.appserver` (the SDK for a backend),
-`hubbub.protocol` (messages and sessions without I/O).
+Importing this package loads nothing heavy: only the error tree; `Client` and `connect` are loaded
+when first asked for. The parts are `hubbub.client` (the asyncio client), `hubbub.service` (the
+server), `hubbub.appserver` (the SDK for a backend), `hubbub.protocol` (messages and sessions
+without I/O).
 """
+
+from typing import TYPE_CHECKING
 
 from hubbub.protocol.errors import HubbubError
 
+if TYPE_CHECKING:
+    from hubbub.client import Client, connect
+
 __version__ = "0.1.0"
-__all__ = ["HubbubError", "__version__"]
+__all__ = ["Client", "HubbubError", "__version__", "connect"]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("Client", "connect"):
+        from hubbub import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module 'hubbub' has no attribute {name!r}")

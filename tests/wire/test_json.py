@@ -432,3 +432,13 @@ async def test_leave_in_the_same_tick_as_a_send_still_gets_it(
     client.writer.write(b"".join(client.frame(TEXT, json.dumps(f).encode()) for f in frames))
     assert (await client.json())["data"] == "before"
     await client.expect_silence()
+
+
+async def test_one_publisher_to_two_groups_keeps_its_order_for_who_is_in_both(
+    service: Service, connect: Connect
+) -> None:
+    member = await connect(service, groups=("g1", "g2"))
+    sender = await connect(service)
+    frames = [{**send_to_group(i), "group": f"g{i % 2 + 1}"} for i in range(100)]
+    sender.writer.write(b"".join(sender.frame(TEXT, json.dumps(f).encode()) for f in frames))
+    assert [(await member.json())["data"] for _ in range(100)] == list(range(100))

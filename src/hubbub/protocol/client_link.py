@@ -135,8 +135,11 @@ class Pauses:
         self.attempt = 1
         self._auth_failures = self._short_recoveries = 0
 
-    def come_up(self, now: float) -> None:
+    def come_up(self, now: float, *, is_start: bool = False) -> None:
+        """The tries of the start are no tries of a later reconnect."""
         self._up_at = now
+        if is_start:
+            self.attempt = 0
         self._auth_failures = 0
 
     def lose_link(self, now: float) -> None:

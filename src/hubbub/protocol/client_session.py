@@ -276,7 +276,7 @@ class ClientSession:
     def _come_up(self, message: Connected) -> None:
         """A new connection: groups are rejoined first, everything else waits for that."""
         self._link.come_up()
-        self._pauses.come_up(self._now)
+        self._pauses.come_up(self._now, is_start=self._is_starting)
         self._enter(CONNECTED, "connected")
         self.connection_id = message.connection_id
         self._learn(message)

@@ -15,7 +15,19 @@
     │   └── TimedOut
     ├── UpstreamError         an event handler did not give a usable answer
     │   └── ConnectRejected   it refused the client
-    └── RequestError          the service refused a REST call (hubbub.appserver)
+    ├── RequestError          the service refused a REST call (hubbub.appserver)
+    └── ClientError           from here on: hubbub.client
+        ├── ClientStateError      a call at the wrong time
+        │   └── ClientStoppedError
+        ├── ConnectError          no connection came about
+        │   ├── AuthenticationError
+        │   ├── CredentialError
+        │   ├── SubprotocolError
+        │   └── ConnectTimeoutError
+        ├── SendMessageError      a join, leave, send or event failed
+        │   └── AckTimeoutError
+        └── InvocationError       an invocation failed
+            └── InvocationTimeoutError
 
 `code` is a stable word for programs; `retryable` tells whether the same call may succeed later.
 """
@@ -158,3 +170,128 @@ class RequestError(HubbubError):
         self.status = status
         self.error_code = error_code
         self.retryable = retryable
+
+
+class ClientError(HubbubError):
+    """Whatever `hubbub.client` raises, but for wrong arguments."""
+
+    code = "Client"
+
+
+class ClientStateError(ClientError, RuntimeError):
+    """The client is not in a state for this call."""
+
+    code = "ClientState"
+
+
+class ClientStoppedError(ClientStateError):
+    """The client was stopped before or during the call."""
+
+    code = "ClientStopped"
+
+
+class ConnectError(ClientError, ConnectionError):
+    """No connection came about. `status`: of the HTTP answer; `close_code`: of a close frame."""
+
+    code = "Connect"
+    retryable = True
+
+    def __init__(
+        self, message: str, *, status: int | None = None, close_code: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.close_code = close_code
+
+
+class AuthenticationError(ConnectError):
+    """The service answered 401 or 403."""
+
+    code = "Authentication"
+    retryable = False
+
+
+class CredentialError(ConnectError):
+    """The credential gave no access URL."""
+
+    code = "Credential"
+
+
+class SubprotocolError(ConnectError):
+    """The service did not choose the subprotocol that was offered."""
+
+    code = "Subprotocol"
+    retryable = False
+
+
+class ConnectTimeoutError(ConnectError, TimeoutError):
+    """`phase`: credential, open, connected or start."""
+
+    code = "ConnectTimeout"
+
+    def __init__(self, message: str, *, phase: str) -> None:
+        super().__init__(message)
+        self.phase = phase
+
+
+class SendMessageError(ClientError):
+    """A join, leave, send or event failed.
+
+    `outcome`: "not-sent", "rejected" or "unknown" (it may have been done). `ack_id`: give it to
+    the same call again, and the service does it once. `error_name`, `error_message`: of the
+    service, or "". `retryable`: the same call with this ack id cannot be done twice.
+    """
+
+    code = "SendMessage"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        ack_id: int | None,
+        outcome: str,
+        error_name: str = "",
+        error_message: str = "",
+        attempts: int = 0,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.ack_id = ack_id
+        self.outcome = outcome
+        self.error_name = error_name
+        self.error_message = error_message
+        self.attempts = attempts
+        self.retryable = retryable
+
+
+class AckTimeoutError(SendMessageError, TimeoutError):
+    """No answer within the call's time."""
+
+    code = "AckTimeout"
+
+
+class InvocationError(ClientError):
+    """An invocation failed; it is never repeated. `error_name`, `error_message`: as above."""
+
+    code = "Invocation"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        invocation_id: str,
+        outcome: str,
+        error_name: str = "",
+        error_message: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.invocation_id = invocation_id
+        self.outcome = outcome
+        self.error_name = error_name
+        self.error_message = error_message
+
+
+class InvocationTimeoutError(InvocationError, TimeoutError):
+    """No answer within the call's time; the service was told to give up."""
+
+    code = "InvocationTimeout"

@@ -69,6 +69,8 @@ class Hub:
         self._make_token = make_reconnection_token
         self._states = GroupStates()
         self._pending: list[Group] = []
+        self._published: dict[str, Group] = {}
+        """Where each publisher of this tick has published last."""
         self._loop = asyncio.get_running_loop()
 
     # --- coming, going, coming back ----------------------------------------------------------
@@ -250,6 +252,7 @@ class Hub:
             fragment.payload,
             from_user_id=connection.user_id,
             no_echo=connection.id if fragment.no_echo else None,
+            publisher=connection.id,
             stream=fragment.info,
         )
 
@@ -327,10 +330,12 @@ class Hub:
         ttl_seconds: int = 0,
         metadata: Metadata | None = None,
         stream: StreamInfo | None = None,
+        publisher: str | None = None,
     ) -> None:
         """Accepted when it returns. `no_echo`: the sending connection, which gets no copy.
 
-        `matches`: the filter; None = no filter, which costs nothing per member.
+        `publisher`: the sending connection; who is in several groups gets its messages in the
+        order in which it sent them. `matches`: the filter; None = no filter, which costs nothing per member.
         Raises: EngineUnavailable: nothing was sent.
         """
         self._require_engine()
@@ -342,6 +347,14 @@ class Hub:
         if no_echo is not None:
             excluded = excluded | {no_echo}
         message = self._outgoing(payload, ttl_seconds, metadata, group, from_user_id, stream)
+        if publisher is not None:
+            earlier = self._published.setdefault(publisher, members)
+            if earlier is not members:
+                self.flush()  # joined per group, its messages would overtake each other
+                members = self.groups.get(group)
+                if members is None:
+                    return
+                self._published[publisher] = members
         if matches is not None:
             self._deliver(select(members.members.values(), excluded, matches), message)
             return
@@ -429,6 +442,7 @@ class Hub:
         """Deliver what this tick has brought, group by group in the order of their first message."""
         while self._pending:
             pending, self._pending = self._pending, []
+            self._published.clear()
             slow: list[Connection] = []
             for group in pending:
                 try:

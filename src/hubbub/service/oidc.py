@@ -207,7 +207,7 @@ class Oidc:
             raise _BadDocument("no JSON object") from error
 
 
-def _read_key(entry: object) -> tuple[tuple[str, str], Any] | None:
+def _read_key(entry: Any) -> tuple[tuple[str, str], Any] | None:
     """One entry of a key set; None for one that is not for us, or not to be trusted."""
     match entry:
         case {"kty": "RSA", "kid": str(key_id)}:

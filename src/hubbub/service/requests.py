@@ -132,6 +132,7 @@ class Requests:
                 request.payload,
                 from_user_id=connection.user_id,
                 no_echo=connection.id if request.no_echo else None,
+                publisher=connection.id,
                 ttl_seconds=request.ttl_seconds,
                 metadata=request.metadata,
             )

@@ -20,6 +20,7 @@ from hubbub.service.rest import (
     connections,
     groups,
     health,
+    openapi,
     permissions,
     send,
     token,
@@ -120,6 +121,10 @@ ROUTES: tuple[tuple[str, Operations], ...] = (
     (
         "/_hubbub/ready",
         {"GET": Operation("ready", health.ready, is_served_while_draining=True)},
+    ),
+    (
+        "/_hubbub/openapi.json",
+        {"GET": Operation("API description", openapi.handler(lambda: ROUTES))},
     ),
 )
 

@@ -1,0 +1,66 @@
+"""The client library: groups, events and invocations over a connection that heals itself.
+
+async with connect(url) as client:
+    async with client.messages(group="news") as messages:
+        await client.join_group("news")
+        async for message in messages:
+            print(message.data)
+"""
+
+from hubbub.client.async_client import Client, InvokeResult, SendResult, State, connect
+from hubbub.client.credential import CredentialContext, NegotiateCredential
+from hubbub.client.events import (
+    GroupMessageEvent,
+    HandlerErrorEvent,
+    ServerMessageEvent,
+    SlowConsumerEvent,
+)
+from hubbub.client.inbox import EventStream, Registration
+from hubbub.client.options import (
+    BufferOptions,
+    RecoveryOptions,
+    RetryOptions,
+    SequenceAckOptions,
+    SubProtocol,
+)
+from hubbub.client.transport import TransportOptions
+from hubbub.protocol.client_events import (
+    ConnectedEvent,
+    DisconnectedEvent,
+    GapEvent,
+    ReconnectingEvent,
+    RecoveredEvent,
+    RecoveringEvent,
+    RejoinGroupFailedEvent,
+    StoppedEvent,
+)
+
+__all__ = [
+    "BufferOptions",
+    "Client",
+    "ConnectedEvent",
+    "CredentialContext",
+    "DisconnectedEvent",
+    "EventStream",
+    "GapEvent",
+    "GroupMessageEvent",
+    "HandlerErrorEvent",
+    "InvokeResult",
+    "NegotiateCredential",
+    "ReconnectingEvent",
+    "RecoveredEvent",
+    "RecoveringEvent",
+    "RecoveryOptions",
+    "Registration",
+    "RejoinGroupFailedEvent",
+    "RetryOptions",
+    "SendResult",
+    "SequenceAckOptions",
+    "ServerMessageEvent",
+    "SlowConsumerEvent",
+    "State",
+    "StoppedEvent",
+    "SubProtocol",
+    "TransportOptions",
+    "connect",
+]

@@ -1,0 +1,234 @@
+"""One WebSocket, used once: the seam behind which the library (picows) could be another.
+
+Callbacks are plain calls from the reader: no task, no queue, no future per message. The library's
+own pings are off; the client's keep-alive does that work.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import picows
+from picows import WSMsgType
+
+from hubbub.protocol.errors import AuthenticationError, ConnectError, SubprotocolError
+
+log = logging.getLogger("hubbub.client.transport")
+_quiet = logging.getLogger("hubbub.client.transport.picows")
+_quiet.setLevel(logging.CRITICAL)
+
+_TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
+_CLOSE, _PONG = WSMsgType.CLOSE, WSMsgType.PONG
+
+
+@dataclass(frozen=True, slots=True)
+class TransportOptions:
+    """`max_message_bytes`: of one received message; answers of a backend may be 22 MiB.
+
+    `max_send_bytes`: of one sent message; the service closes on more. `headers`: of the handshake,
+    added to or in place of ours. `proxy`: "http://…" or "socks5://…".
+    """
+
+    ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
+    proxy: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    max_message_bytes: int = 32 * 1_048_576
+    max_send_bytes: int = 1_048_576
+
+
+class Owner(Protocol):
+    """Who hears of what happens on the socket."""
+
+    def on_open(self) -> None:
+        """The first call: it can be written to. Frames that came with the answer follow."""
+
+    def on_message(self, data: bytes) -> None: ...
+
+    def on_life(self) -> None:
+        """A frame that is no message: a pong, a ping."""
+
+    def on_lost(self, close_code: int | None, error: str, *, is_too_large: bool) -> None:
+        """The last call; exactly one, unless the transport was aborted."""
+
+
+class Transport(picows.WSListener):
+    """`abort` ends all callbacks at once."""
+
+    def __init__(self, owner: Owner, subprotocol: str, options: TransportOptions) -> None:
+        self._owner: Owner | None = owner
+        self._subprotocol = subprotocol
+        self._options = options
+        self._max_message_bytes = options.max_message_bytes
+        self._refusal: SubprotocolError | None = None
+        self._ws: picows.WSTransport | None = None
+        self._fragments: bytearray | None = None
+        self._close_code: int | None = None
+        self._is_too_large = False
+
+    async def open(self, url: str) -> None:
+        """Connect and offer the subprotocol. Cancelling it leaves no socket behind.
+
+        Raises: ConnectError and its kinds, without the address: that holds the token.
+        """
+        options = self._options
+        try:
+            await picows.ws_connect(
+                lambda: self,
+                url,
+                ssl_context=options.ssl_context,
+                proxy=options.proxy,
+                extra_headers={"Sec-WebSocket-Protocol": self._subprotocol, **options.headers},
+                max_redirects=0,
+                max_frame_size=options.max_message_bytes,
+                websocket_handshake_timeout=None,
+                read_buffer_init_size=16_384,
+                enable_auto_ping=False,
+                enable_auto_pong=True,
+                logger_name=_quiet,
+            )
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        except picows.WSInvalidStatusError as error:
+            raise _refused(error) from None
+        except (picows.WSError, OSError, ValueError) as error:
+            self.abort()
+            reason = f"{type(error).__name__}: {_text_of(error)}"
+            raise ConnectError(f"cannot connect: {reason}") from None
+        if self._refusal is not None:
+            raise self._refusal
+        if self._ws is None:  # picows returns without a word when the peer hangs up before 101
+            self.abort()
+            raise ConnectError("cannot connect: the other side hung up during the handshake")
+
+    # --- out ---------------------------------------------------------------------------------
+
+    def send(self, text: bytes) -> None:
+        if self._ws is not None:
+            self._ws.send(_TEXT, text)
+
+    def close(self, code: int) -> None:
+        """Write the close frame; `on_lost` comes when the peer has answered or gone."""
+        if self._ws is not None:
+            self._ws.send_close(picows.WSCloseCode(code))
+
+    def abort(self) -> None:
+        self._owner = None
+        if self._ws is not None:
+            self._ws.disconnect(graceful=False)
+
+    def pause_reading(self) -> None:
+        if self._ws is not None:
+            self._ws.underlying_transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._ws is not None:
+            self._ws.underlying_transport.resume_reading()
+
+    @property
+    def unsent_bytes(self) -> int:
+        if self._ws is None:
+            return 0
+        return self._ws.underlying_transport.get_write_buffer_size()
+
+    # --- picows ------------------------------------------------------------------------------
+
+    def on_ws_connected(self, transport: picows.WSTransport) -> None:
+        self._ws = transport
+        chosen = transport.response.headers.get("Sec-WebSocket-Protocol")
+        if chosen != self._subprotocol:
+            text = f"the service chose the subprotocol {chosen!r}, not {self._subprotocol!r}"
+            self._refusal = SubprotocolError(text)
+            self.abort()
+        elif self._owner is None:
+            transport.disconnect(graceful=False)
+        else:
+            self._owner.on_open()
+
+    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        owner = self._owner
+        if owner is None:
+            return
+        kind = frame.msg_type
+        try:
+            if kind is _TEXT and frame.fin and self._fragments is None:
+                owner.on_message(frame.get_payload_as_bytes())
+            elif kind is _CLOSE:
+                self._closed_by_peer(transport, frame)
+            elif kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
+                self._join(transport, owner, frame)
+            else:
+                owner.on_life()
+        except Exception:
+            log.exception("a received frame could not be handled")
+            transport.disconnect(graceful=False)
+
+    def _closed_by_peer(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        data = frame.get_payload_as_bytes()
+        self._close_code = int.from_bytes(data[:2], "big") if len(data) >= 2 else None
+        if not transport.is_close_frame_sent:
+            transport.send(_CLOSE, data[:2])
+        transport.disconnect()
+
+    def _join(self, transport: picows.WSTransport, owner: Owner, frame: picows.WSFrame) -> None:
+        part = frame.get_payload_as_bytes()
+        if self._fragments is None:
+            if frame.fin:
+                owner.on_message(part)
+                return
+            self._fragments = bytearray()
+        if len(self._fragments) + len(part) > self._max_message_bytes:
+            self._is_too_large = True
+            transport.send_close(picows.WSCloseCode.MESSAGE_TOO_BIG)
+            transport.disconnect()
+            return
+        self._fragments += part
+        if frame.fin:
+            data, self._fragments = bytes(self._fragments), None
+            owner.on_message(data)
+
+    def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
+        owner, self._owner = self._owner, None
+        if owner is None:
+            return
+        sent = transport.close_handshake.sent if transport.close_handshake is not None else None
+        too_large = self._is_too_large or (
+            sent is not None
+            and sent.code is picows.WSCloseCode.MESSAGE_TOO_BIG
+            and self._close_code is None
+        )
+        owner.on_lost(self._close_code, "", is_too_large=too_large)
+
+    def pause_writing(self) -> None:
+        """The client looks at `unsent_bytes` itself."""
+
+    def resume_writing(self) -> None:
+        """See pause_writing."""
+
+
+class RefusedHandshake(ConnectError):
+    """The service answered with an HTTP status. `retry_after_s`: what it asks for, or None."""
+
+    retry_after_s: float | None = None
+
+
+class UnauthorizedHandshake(RefusedHandshake, AuthenticationError):
+    """401 or 403."""
+
+
+def _refused(error: picows.WSInvalidStatusError) -> RefusedHandshake:
+    response = error.response
+    status = int(response.status) if response is not None else None
+    kind = UnauthorizedHandshake if status in (401, 403) else RefusedHandshake
+    refused = kind(f"the service answered {status}", status=status)
+    text = response.headers.get("Retry-After", "") if response is not None else ""
+    refused.retry_after_s = float(text) if text.isascii() and text.isdigit() else None
+    return refused
+
+
+def _text_of(error: Exception) -> str:
+    """What an error says, as long as it cannot hold the address."""
+    return error.strerror or "" if isinstance(error, OSError) else ""
