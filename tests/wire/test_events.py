@@ -479,6 +479,25 @@ async def test_cp_128_cancelled_invocation_is_aborted_and_not_answered(
     await client.expect_silence()
 
 
+async def test_id_of_a_cancelled_invocation_may_be_used_at_once(
+    service: Service, handler: RecordingHandler, connect: Connect
+) -> None:
+    gates = [Gate(as_json("first")), Gate(as_json("second"))]
+    waiting = iter(gates)
+    handler.answers["slow"] = lambda request: next(waiting)(request)
+    client = await connect(service)
+    invoke = {"type": "invoke", "invocationId": "1", "target": "event", "event": "slow"}
+    await client.send(invoke)
+    await handler.wait_for("slow")
+    await client.send({"type": "cancelInvocation", "invocationId": "1"})
+    gates[0].opened.set()
+    await client.send(invoke)
+    await handler.wait_for("slow", 2)
+    gates[1].opened.set()
+    assert (await client.json())["data"] == "second"
+    await client.expect_silence()
+
+
 async def test_cp_144_too_many_or_repeated_invocations_are_bad_requests(
     start_service: StartService, handler: RecordingHandler, connect: Connect
 ) -> None:

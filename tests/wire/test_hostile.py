@@ -226,3 +226,67 @@ async def test_upgrade_behind_unanswered_requests_is_refused(
     answer = await asyncio.wait_for(client.reader.read(), WAIT_S)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b" 101 " not in answer
+
+
+# --- a close frame at every moment -----------------------------------------------------------
+
+
+async def gone(service: Service) -> None:
+    await until(lambda: not service._front.sockets)  # type: ignore[union-attr]
+    assert service.counts["connections.ended"] == service.counts["connections.opened"] == 1
+
+
+CLOSE_1000 = struct.pack("!H", 1000)
+
+
+@pytest.mark.parametrize("kind", [None, J, JR])
+async def test_close_frame_behind_the_head_is_answered(service: Service, kind: str | None) -> None:
+    host, port = service.url.removeprefix("http://").split(":")
+    client = RawClient(*await asyncio.open_connection(host, int(port)))
+    head = (
+        f"GET /client/hubs/hub1?access_token={access_token(service)} HTTP/1.1\r\n"
+        f"Host: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        f"Sec-WebSocket-Protocol: {kind or 'custom'}\r\n\r\n"
+    )
+    client.writer.write(head.encode() + client.frame(CLOSE, CLOSE_1000))
+    await client.read_head()
+    assert (await client.expect_close()).code == 1000
+    await gone(service)
+
+
+@pytest.mark.parametrize("kind", [None, J, JR])
+async def test_close_frame_inside_a_fragmented_message_is_answered(
+    service: Service, connect: Connect, kind: str | None
+) -> None:
+    client = await connect(service, kind)
+    frames = client.frame(TEXT, b"{", fin=False) + client.frame(CLOSE, CLOSE_1000)
+    client.writer.write(frames + client.frame(CONTINUATION, b"}"))
+    assert (await client.expect_close()).code == 1000
+    await gone(service)
+
+
+@pytest.mark.parametrize("kind", [None, J, JR])
+async def test_close_frames_that_cross_end_the_connection_once(
+    service: Service, connect: Connect, kind: str | None
+) -> None:
+    client = await connect(service, kind)
+    hub = service._node.hub("hub1")  # type: ignore[union-attr]
+    (connection,) = hub.connections.values()
+    hub.close_connection(connection, 1000, "out")
+    client.writer.write(client.frame(CLOSE, struct.pack("!H", 3000)) * 2)
+    closed = await client.expect_close()
+    assert (closed.code, closed.reason) == (1000, "out")
+    assert await client.reader.read() == b""
+    await gone(service)
+
+
+@pytest.mark.parametrize("kind", [None, J, JR])
+async def test_two_close_frames_end_the_connection_once(
+    service: Service, connect: Connect, kind: str | None
+) -> None:
+    client = await connect(service, kind)
+    client.writer.write(client.frame(CLOSE, CLOSE_1000) * 2)
+    assert (await client.expect_close()).code in (1000, 1002)
+    assert await client.reader.read() == b""
+    await gone(service)
