@@ -1403,6 +1403,29 @@ def test_refused_send_with_an_unanswered_repeat_is_unknown_on_a_new_connection(
     assert failed.outcome is Outcome.UNKNOWN
 
 
+def test_acks_of_one_group_in_another_order_leave_the_last_call_in_force(driver: Driver) -> None:
+    driver.ask("leave", LeaveGroup("a"))
+    driver.ask("join", JoinGroup("a"))
+    driver.lose()
+    driver.recover()
+    driver.receive(Ack(2), Ack(1, DUPLICATE), Ack(2, DUPLICATE))
+    assert driver.session.groups.joined == driver.session.groups.wished == {"a"}
+
+
+@pytest.mark.parametrize("first", [JoinGroup("a"), LeaveGroup("a")])
+def test_refused_join_or_leave_is_not_retried_after_its_opposite(
+    driver: Driver, first: JoinGroup | LeaveGroup
+) -> None:
+    driver.ask("first", first)
+    driver.receive(Ack(1, PASSING))
+    driver.ask("second", LeaveGroup("a") if isinstance(first, JoinGroup) else JoinGroup("a"))
+    driver.receive(Ack(2))
+    actions = driver.wait(1)
+    assert written(actions) == []
+    (failed,) = of(actions, OperationFailed)
+    assert (failed.outcome, failed.error) == (Outcome.REJECTED, PASSING)
+
+
 def test_refused_rejoin_is_retried_in_the_rejoin_phase(driver: Driver) -> None:
     driver.ask("a", JoinGroup("a"))
     driver.receive(Ack(1))

@@ -36,8 +36,12 @@ class Groups:
 
     # --- answers of the service ---------------------------------------------------------------
 
+    # After a recovery acks may come in another order than the calls: the wish knows which call
+    # for a group was the last.
+
     def on_joined(self, group: str) -> None:
-        self.joined.add(group)
+        if group in self._wished:
+            self.joined.add(group)
         self.failed.pop(group, None)
         self._answered(group)
 
@@ -51,7 +55,8 @@ class Groups:
         self._answered(group)
 
     def on_left(self, group: str) -> None:
-        self.joined.discard(group)
+        if group not in self._wished:
+            self.joined.discard(group)
 
     # --- a new connection ---------------------------------------------------------------------
 

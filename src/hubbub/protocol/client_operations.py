@@ -257,6 +257,9 @@ class Operations:
         self._set_alarm(operation.retry_at, operation)
 
     def _retry(self, operation: Operation) -> None:
+        if self._is_overtaken(operation):
+            self._fail(operation, Cause.REJECTED, operation.outcome, operation.refused)
+            return
         operation.retry_at = None
         operation.progress = Progress.WAITING
         if isinstance(operation.request, JoinGroup | LeaveGroup):
@@ -264,6 +267,16 @@ class Operations:
         is_early = operation.is_rejoin and self._groups.is_rejoining
         queue = self._rejoins if is_early else self._waiting
         queue[operation.number] = operation
+
+    def _is_overtaken(self, operation: Operation) -> bool:
+        """A later call for the same group asked for the opposite; a retry would undo it."""
+        match operation.request:
+            case JoinGroup(group=group):
+                return not self._groups.is_wished(group)
+            case LeaveGroup(group=group):
+                return self._groups.is_wished(group)
+            case _:
+                return False
 
     # --- the link and the connection ----------------------------------------------------------
 
