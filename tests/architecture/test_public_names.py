@@ -8,7 +8,36 @@ import pytest
 import hubbub
 
 PUBLIC = {
-    "hubbub": {"HubbubError", "__version__"},
+    "hubbub": {"Client", "HubbubError", "__version__", "connect"},
+    "hubbub.client": {
+        "BufferOptions",
+        "Client",
+        "ConnectedEvent",
+        "CredentialContext",
+        "DisconnectedEvent",
+        "EventStream",
+        "GapEvent",
+        "GroupMessageEvent",
+        "HandlerErrorEvent",
+        "InvokeResult",
+        "NegotiateCredential",
+        "ReconnectingEvent",
+        "RecoveredEvent",
+        "RecoveringEvent",
+        "RecoveryOptions",
+        "Registration",
+        "RejoinGroupFailedEvent",
+        "RetryOptions",
+        "SendResult",
+        "SequenceAckOptions",
+        "ServerMessageEvent",
+        "SlowConsumerEvent",
+        "State",
+        "StoppedEvent",
+        "SubProtocol",
+        "TransportOptions",
+        "connect",
+    },
     "hubbub.service": {
         "EventHandlerSettings",
         "HubSettings",
@@ -55,9 +84,10 @@ def test_public_names_are_these_and_each_exists(name: str) -> None:
         assert getattr(module, public) is not None
 
 
-def test_a_name_that_the_service_does_not_have_is_an_attribute_error() -> None:
+@pytest.mark.parametrize("name", ["hubbub", "hubbub.service"])
+def test_a_name_that_is_not_there_is_an_attribute_error(name: str) -> None:
     with pytest.raises(AttributeError, match="nonsense"):
-        _ = importlib.import_module("hubbub.service").nonsense
+        _ = importlib.import_module(name).nonsense
 
 
 def test_errors_that_callers_may_see_are_hubbub_errors() -> None:
