@@ -5,7 +5,7 @@ import json
 from typing import cast
 
 import pytest
-from tests.service.kinds import JSON, PROTOBUF, PROTOBUF_RELIABLE, RELIABLE
+from tests.service.kinds import JSON, KINDS, PROTOBUF, PROTOBUF_RELIABLE, RELIABLE
 
 from hubbub.protocol.messages import DataMessage, DataType, Payload, text_payload
 from hubbub.protocol.protobuf_codec import decode_response
@@ -126,6 +126,15 @@ def test_payload_is_encoded_for_the_kinds_that_are_there_alone() -> None:
     message = Outgoing(DataMessage(Payload(DataType.BINARY, raw=b"x"), "g"))
     fan_out([member("j", JSON)[0], member("r", RELIABLE)[0]], Batch((message,)))
     assert (message.json_tail is None, message.protobuf_body) == (False, None)
+
+
+@pytest.mark.parametrize("form", KINDS)
+def test_size_of_a_message_is_about_that_of_its_frames(form: Form) -> None:
+    """Bounds of queues count it before any frame is made."""
+    metadata = {"k" * 200: "v" * 1000}
+    message = Outgoing(DataMessage(text_payload("x" * 1000), "g" * 500, metadata=metadata))
+    around = 0 if form is PLAIN else 1700
+    assert 1000 + around <= len(message.frame(form)) <= message.size <= 2850
 
 
 def test_plain_members_get_bare_payloads_in_the_right_frames() -> None:

@@ -23,8 +23,10 @@ class Batch:
 
     def __init__(self, messages: tuple[Outgoing, ...]) -> None:
         self.messages = messages
-        self.size = sum(message.size for message in messages)
-        self.expires_at = messages[0].expires_at if len(messages) == 1 else None
+        if len(messages) == 1:  # the usual case; a sum and joins would cost it 15 %
+            self.size, self.expires_at = messages[0].size, messages[0].expires_at
+        else:
+            self.size, self.expires_at = sum(message.size for message in messages), None
         self.shared: dict[Form, bytes] = {}
         """The buffers made so far for forms that are not reliable."""
         self.numbered: dict[Form, dict[int, bytes]] = {}
@@ -32,15 +34,23 @@ class Batch:
 
     def share(self, form: Form) -> bytes:
         """Make the buffer for all members of this form."""
-        buffer = b"".join([message.frame(form) for message in self.messages])
+        messages = self.messages
+        if len(messages) == 1:
+            buffer = messages[0].frame(form)
+        else:
+            buffer = b"".join([message.frame(form) for message in messages])
         self.shared[form] = buffer
         return buffer
 
     def number(self, form: Form, first: int) -> bytes:
         """Make the buffer for the members of a reliable form whose next number is `first`."""
-        buffer = b"".join(
-            [form.message(message, number) for number, message in enumerate(self.messages, first)]
-        )
+        messages = self.messages
+        if len(messages) == 1:
+            buffer = form.message(messages[0], first)
+        else:
+            buffer = b"".join(
+                [form.message(message, number) for number, message in enumerate(messages, first)]
+            )
         self.numbered.setdefault(form, {})[first] = buffer
         return buffer
 
