@@ -50,6 +50,13 @@ def test_settings_keys_and_browser_client_load_only_the_standard_library(stateme
     assert "asyncio" not in loaded
 
 
+def test_client_loads_its_transport_and_nothing_of_the_service() -> None:
+    loaded = modules_loaded_by("from hubbub import Client, connect")
+    assert "picows" in loaded  # so the base installation is enough for it
+    assert packages(loaded) & (_SERVER_SIDE - {"picows"} | {"httpx2", "jwt", "websockets"}) == set()
+    assert not any(m.startswith(("hubbub.service", "hubbub.appserver")) for m in loaded)
+
+
 def test_appserver_does_not_load_the_service() -> None:
     loaded = modules_loaded_by("import hubbub.appserver")
     assert packages(loaded) & _SERVER_SIDE == set()

@@ -1,0 +1,80 @@
+"""The client in a stranger's hands: only type-checked, never run."""
+
+from typing import Any, assert_type
+
+import hubbub
+from hubbub.client import (
+    BufferOptions,
+    Client,
+    ConnectedEvent,
+    CredentialContext,
+    EventStream,
+    GapEvent,
+    GroupMessageEvent,
+    InvokeResult,
+    NegotiateCredential,
+    RecoveryOptions,
+    RetryOptions,
+    SendResult,
+    SubProtocol,
+    connect,
+)
+
+URL = "ws://127.0.0.1:8080/client/hubs/chat?access_token=TOKEN"
+
+
+async def access_url(context: CredentialContext) -> str:
+    return URL
+
+
+def clients() -> list[Client]:
+    return [
+        Client(URL),
+        Client(access_url),
+        Client(lambda: URL, auto_reconnect=False, keep_alive_interval=None),
+        Client(NegotiateCredential("https://chat.example/negotiate", headers={"a": "b"})),
+        Client(
+            access_url,
+            protocol=SubProtocol.JSON_RELIABLE,
+            message_retry=RetryOptions(),
+            recovery=RecoveryOptions(),
+            buffer=BufferOptions(),
+            duplicate_policy="resend",
+        ),
+        hubbub.Client(URL),
+    ]
+
+
+async def operations() -> None:
+    async with connect(URL) as client:
+        assert_type(client, Client)
+        assert_type(client.connection_id, str | None)
+        assert_type(client.joined_groups, frozenset[str])
+        assert_type(client.is_connected, bool)
+        assert_type(await client.join_group("news"), SendResult)
+        await client.send_to_group("news", {"a": 1})
+        await client.send_event("echo", b"\x00", "binary")
+        assert_type(await client.invoke_event("echo", "hi", "text"), InvokeResult)
+        await client.leave_group("news")
+    client = await hubbub.connect(URL)
+    await client.stop()
+
+
+async def iterators(client: Client) -> None:
+    messages = client.messages(group="news")
+    assert_type(messages, EventStream)
+    async with messages:
+        async for message in messages:
+            if isinstance(message, GroupMessageEvent):
+                assert_type(message.group, str)
+                assert_type(message.data, Any)
+    async with client.events("gap", "connected") as events:
+        async for event in events:
+            if isinstance(event, GapEvent | ConnectedEvent):
+                assert_type(event.connection_id, str | None)
+
+
+def what_is_refused() -> None:
+    Client()  # type: ignore[call-arg]
+    Client(5)  # type: ignore[arg-type]
+    Client(URL, duplicate_policy="sometimes")  # type: ignore[arg-type]
