@@ -235,6 +235,12 @@ def test_request_against_the_rules_is_invalid(request_: Request) -> None:
         decode_request(encode_request(request_))
 
 
+def test_more_metadata_keys_than_bytes_may_be_are_refused_unread() -> None:
+    keys = {f"{number:x}": "" for number in range(limits.MAX_METADATA_TOTAL_BYTES + 1)}
+    with pytest.raises(InvalidMessage, match="above 8192"):
+        decode_request(encode_request(SendEvent("e", HI, metadata=keys)))
+
+
 @pytest.mark.parametrize(
     "request_",
     [

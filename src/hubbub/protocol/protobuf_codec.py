@@ -177,7 +177,7 @@ def _ack_id(message: Any) -> int | None:
 
 
 def _metadata(metadata: Mapping[str, str]) -> Metadata | None:
-    return checked_metadata(dict(metadata)) if metadata else None
+    return dict(checked_metadata(metadata)) if metadata else None
 
 
 def _request_payload(data: MessageData, metadata: Metadata | None) -> Payload:

@@ -15,6 +15,8 @@ _METADATA_VALUE = re.compile(r"[\t\x20-\x7e]*")
 def checked_metadata(metadata: Metadata) -> Metadata:
     """Metadata travels on as HTTP headers: keys are header names, values have no control codes."""
     total = 0
+    if len(metadata) > limits.MAX_METADATA_TOTAL_BYTES:  # a look at each would hold up everybody
+        raise InvalidMessage(f"metadata is above {limits.MAX_METADATA_TOTAL_BYTES} bytes")
     for key, value in metadata.items():
         if len(key) > limits.MAX_METADATA_KEY_BYTES or not _METADATA_KEY.fullmatch(key):
             raise InvalidMessage("a metadata key must be a short HTTP header name")
