@@ -50,7 +50,7 @@ class Measurement:
 
 
 def measurements(*, quick: bool) -> list[Measurement]:
-    seconds = 0.7 if quick else 2.0
+    seconds = 0.7 if quick else 1.5
     sizes = (100,) if quick else (100, 500)
     fanouts = [
         Measurement(
