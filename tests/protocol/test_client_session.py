@@ -904,6 +904,15 @@ def test_cl_103_message_above_our_limit_is_recovered_once(driver: Driver) -> Non
     assert [gap.cause for gap in gaps] == ["unparsable"]
 
 
+def test_message_above_our_limit_is_counted_anew_on_each_connection(driver: Driver) -> None:
+    driver.do(SocketLost(driver.link, 1009, is_too_large=True))
+    driver.open()
+    driver.lose(1008)
+    driver.reconnect()
+    driver.do(SocketLost(driver.link, 1009, is_too_large=True))
+    assert driver.session.state is State.RECOVERING
+
+
 # --- reconnect ----------------------------------------------------------------------------------
 
 
