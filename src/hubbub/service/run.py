@@ -137,8 +137,11 @@ class Service:
             self._keep_date()
             await server.start_serving()
         except BaseException:
-            server.close()
             self._node = self._front = self._server = None
+            if self._date_timer is not None:
+                self._date_timer.cancel()
+            server.close()
+            await self._close_parts(node)
             raise
         log.info("listening at %s", self.url)
 
@@ -191,11 +194,15 @@ class Service:
         await asyncio.sleep(0)  # so that running requests see their client gone and end quietly
         for task in list(front.http_state.tasks):
             task.cancel()
+        await self._close_parts(node)
+        await server.wait_closed()
+
+    async def _close_parts(self, node: Node) -> None:
+        """What a start opens, in the order back."""
         if self._oidc is not None:
             await self._oidc.close()
         await node.upstream.close()
         await node.engine.close(0)
-        await server.wait_closed()
 
     async def __aenter__(self) -> Self:
         await self.start()
