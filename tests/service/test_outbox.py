@@ -103,6 +103,22 @@ def test_expired_data_is_dropped_when_its_turn_comes(
     assert outbox.expired == 1
 
 
+def test_expired_data_makes_room_before_the_reader_is_too_slow(
+    outbox: Outbox, transport: FakeTransport, clock: Clock
+) -> None:
+    outbox.pause()
+    for data, expires_at in ((b"a", 5.0), (b"b", None), (b"c", 5.0)):
+        assert outbox.write(data, expires_at=expires_at)
+    assert not outbox.write(b"d")
+    clock.now = 5.0
+    assert outbox.write(b"d")
+    assert outbox.write(b"e")
+    assert not outbox.write(b"f")
+    assert (outbox.queued_messages, outbox.queued_bytes, outbox.expired) == (3, 3, 2)
+    outbox.resume()
+    assert transport.written == [b"b", b"d", b"e"]
+
+
 def test_finish_is_the_last_write(outbox: Outbox, transport: FakeTransport) -> None:
     outbox.pause()
     outbox.write(b"a")

@@ -53,11 +53,10 @@ class Outbox:
         if not self._is_paused:
             self._transport.write(data)
             return True
-        if (
-            self.queued_messages + messages > self.max_messages
-            or self.queued_bytes + len(data) > self.max_bytes
-        ):
-            return False
+        if not self._has_room(messages, len(data)):
+            self._drop_expired()
+            if not self._has_room(messages, len(data)):
+                return False
         self._append(data, messages, expires_at)
         return True
 
@@ -92,6 +91,22 @@ class Outbox:
                 self.expired += messages
             else:
                 self._transport.write(data)  # may pause again
+
+    def _has_room(self, messages: int, size: int) -> bool:
+        return (
+            self.queued_messages + messages <= self.max_messages
+            and self.queued_bytes + size <= self.max_bytes
+        )
+
+    def _drop_expired(self) -> None:
+        now, waiting = self._now(), self._queue or ()
+        self._queue = deque()
+        self.queued_messages = self.queued_bytes = 0
+        for data, messages, expires_at in waiting:
+            if expires_at is not None and expires_at <= now:
+                self.expired += messages
+            else:
+                self._append(data, messages, expires_at)
 
     def _append(self, data: bytes, messages: int, expires_at: float | None) -> None:
         if self._queue is None:
