@@ -73,7 +73,7 @@ def test_open_routes_need_no_token_and_the_others_can_answer_401():
 # --- requests made from the description ------------------------------------------------------
 
 SEED = 20261124
-EXAMPLES = 3
+EXAMPLES = 2
 """Random ones of each kind for every operation, after about a thousand at the bounds in all."""
 ORIGIN = "http://push.test"
 LIVE = {"hub": "chat", "connection": "c1", "user": "u1", "group": "g1"}
@@ -204,12 +204,14 @@ def test_call_that_the_description_allows_is_taken_and_answered_as_described(
             case.path_parameters.update(
                 {name: LIVE[name] for name in case.path_parameters if name in LIVE}
             )
-        response = caller.call(case)
-        # What these hold is more than their schema can tell.
-        is_told = not {"filter", "continuationToken"} & set(case.query or {})
-        is_told = is_told and "filter" not in str(case.body)
-        more = [checks.positive_data_acceptance] if is_told else []
-        case.validate_response(response, checks=[*ALWAYS, *more])
+        case.validate_response(caller.call(case), checks=ALWAYS)
+        # What these hold is more than their schema can tell: without them all must be taken.
+        for hard in ("filter", "continuationToken"):
+            case.query.pop(hard, None)
+            if isinstance(case.body, dict):
+                case.body.pop(hard, None)
+        taken = [*ALWAYS, checks.positive_data_acceptance]
+        case.validate_response(caller.call(case), checks=taken)
 
     run(DESCRIBED[name], GenerationMode.POSITIVE, check)
 
