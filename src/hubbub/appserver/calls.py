@@ -14,8 +14,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import msgspec
 
-from hubbub.appserver import payload
-from hubbub.protocol import names, tokens
+from hubbub.protocol import names, tokens, values
 from hubbub.protocol.errors import RequestError
 from hubbub.protocol.messages import DataType
 
@@ -204,15 +203,15 @@ def segment(text: str) -> str:
 def _encode(message: object, content_type: str | None) -> tuple[str, bytes]:
     """Content type and body of a message."""
     if content_type is None:
-        content_type = _CONTENT_TYPES[payload.data_type_of(message)]
+        content_type = _CONTENT_TYPES[values.data_type_of(message)]
     media_type, _, parameters = content_type.lower().partition(";")
     data_type = _DATA_TYPES.get(media_type.strip())
     if data_type is None:
         known = ", ".join(_DATA_TYPES)
         raise ValueError(f"content_type must be one of {known}, not {content_type!r}")
-    if payload.bytes_of(message) is None and parameters.strip() not in ("", "charset=utf-8"):
+    if values.bytes_of(message) is None and parameters.strip() not in ("", "charset=utf-8"):
         raise ValueError(f"only bytes can be sent as {content_type!r}; a str goes as UTF-8")
-    return content_type, payload.encode(message, data_type)
+    return content_type, values.encode(message, data_type)
 
 
 # --- one hub of one service -------------------------------------------------------------------

@@ -7,7 +7,6 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from hubbub.appserver import payload
 from hubbub.appserver.events import (
     ConnectRequest,
     ConnectResponse,
@@ -16,7 +15,7 @@ from hubbub.appserver.events import (
     UserEventRequest,
     UserEventResponse,
 )
-from hubbub.protocol import cloudevents, limits
+from hubbub.protocol import cloudevents, limits, values
 from hubbub.protocol.messages import DataType
 
 _DATA_TYPES: Final = {
@@ -199,8 +198,8 @@ def write_user_event(response: UserEventResponse) -> tuple[Headers, bytes]:
     if data_type is None:
         if data is None:
             return headers, b""
-        data_type = payload.data_type_of(data)
-    body = payload.encode(data, data_type)
+        data_type = values.data_type_of(data)
+    body = values.encode(data, data_type)
     if body:
         headers.append(("Content-Type", _CONTENT_TYPES[data_type]))
     return headers, body

@@ -10,7 +10,7 @@ import random
 import secrets
 import time
 from collections import deque
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -47,7 +47,7 @@ from hubbub.client.transport import (
     TransportOptions,
 )
 from hubbub.protocol import client_events as ce
-from hubbub.protocol import names
+from hubbub.protocol import names, values
 from hubbub.protocol.client_session import ClientSession
 from hubbub.protocol.errors import (
     ClientStateError,
@@ -93,30 +93,30 @@ class InvokeResult:
 class _Link:
     """The socket of one try; what a closed one still says is known by its number."""
 
-    def __init__(self, client: "Client", number: int) -> None:
-        self._client = client
+    def __init__(self, feed: Callable[[ce.Input], None], number: int) -> None:
+        self._feed = feed
         self._number = number
         self.transport: Transport | None = None
         self.task: asyncio.Task[None] | None = None
 
     def on_open(self) -> None:
-        self._client._feed(ce.SocketOpened(self._number))
+        self._feed(ce.SocketOpened(self._number))
 
     def on_message(self, data: bytes) -> None:
         try:
             message = decode_response(data)
         except InvalidMessage as error:
             log.warning("a frame is no message: %s", error)
-            self._client._feed(ce.Undecodable(self._number))
+            self._feed(ce.Undecodable(self._number))
         else:
-            self._client._feed(ce.Received(self._number, message, len(data)))
+            self._feed(ce.Received(self._number, message, len(data)))
 
     def on_life(self) -> None:
-        self._client._feed(ce.Received(self._number, None))
+        self._feed(ce.Received(self._number, None))
 
     def on_lost(self, close_code: int | None, error: str, *, is_too_large: bool) -> None:
         lost = ce.SocketLost(self._number, close_code, error, is_too_large)
-        self._client._feed(lost)
+        self._feed(lost)
 
     def drop(self) -> None:
         if self.task is not None:
@@ -275,12 +275,11 @@ class Client:
         if self._session.state is State.STOPPED and self._stopping is None:
             return
         self._bind()
-        if self._stopping is None:
-            self._stopping = asyncio.get_running_loop().create_future()
-            self._feed(ce.Stop())
         stopping = self._stopping
-        if stopping is not None:
-            await asyncio.shield(stopping)
+        if stopping is None:
+            stopping = self._stopping = asyncio.get_running_loop().create_future()
+            self._feed(ce.Stop())
+        await asyncio.shield(stopping)
         await self._finish_lanes()
 
     async def _finish_lanes(self) -> None:
@@ -617,7 +616,7 @@ class Client:
     def _run_link(self, number: int, work: Coroutine[Any, Any, None]) -> None:
         link = self._links.get(number)
         if link is None:
-            self._links = {number: _Link(self, number)}
+            self._links = {number: _Link(self._feed, number)}
             link = self._links[number]
         link.task = asyncio.get_running_loop().create_task(work, name=f"hubbub link {number}")
 
@@ -673,7 +672,7 @@ class Client:
         if not self._lanes:
             return
         payload = message.payload
-        data = payloads.decode_payload(payload)
+        data = values.decode(payload)
         event: ClientEvent
         if message.group is not None:
             event = GroupMessageEvent(
@@ -759,4 +758,4 @@ def _invoke_result(response: InvokeResponse) -> InvokeResult:
     payload = response.payload
     if payload is None:
         return InvokeResult(response.invocation_id, None, None)
-    return InvokeResult(response.invocation_id, payload.data_type, payloads.decode_payload(payload))
+    return InvokeResult(response.invocation_id, payload.data_type, values.decode(payload))

@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
 from hubbub.protocol.client_events import Recovery
@@ -74,12 +74,7 @@ def recovery_url(url: str, recovery: Recovery, *, without_access_token: bool) ->
     parts = urlsplit(url)
     query = parts.query
     if without_access_token:
-        kept = [
-            p
-            for p in query.split("&")
-            if not parse_qsl(p)[:1] or parse_qsl(p)[0][0] != "access_token"
-        ]
-        query = "&".join(part for part in kept if part)
+        query = "&".join(part for part in query.split("&") if not _is_token(part))
     proof = (
         f"awps_connection_id={quote(recovery.connection_id, safe='')}"
         f"&awps_reconnection_token={quote(recovery.token, safe='')}"
@@ -131,7 +126,8 @@ class NegotiateCredential:
         except (OSError, ValueError) as error:
             text = f"the application server gave no answer: {type(error).__name__}"
             raise CredentialError(text) from error
-        url = answer.get(self._field) if isinstance(answer, dict) else None
+        fields = cast("dict[str, object]", answer) if isinstance(answer, dict) else {}
+        url = fields.get(self._field)
         if not isinstance(url, str):
             raise CredentialError(f"the application server's answer has no text {self._field!r}")
         return url

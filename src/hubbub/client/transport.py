@@ -9,7 +9,7 @@ import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import picows
 from picows import WSMsgType
@@ -17,6 +17,7 @@ from picows import WSMsgType
 from hubbub.protocol.errors import AuthenticationError, ConnectError, SubprotocolError
 
 log = logging.getLogger("hubbub.client.transport")
+_ws_connect: Any = getattr(picows, "ws_connect")  # noqa: B009 - its **kwargs have no types
 _quiet = logging.getLogger("hubbub.client.transport.picows")
 _quiet.setLevel(logging.CRITICAL)
 
@@ -34,7 +35,7 @@ class TransportOptions:
 
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
     proxy: str | None = field(default=None, repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=lambda: dict[str, str](), repr=False)
     max_message_bytes: int = 32 * 1_048_576
     max_send_bytes: int = 1_048_576
 
@@ -75,7 +76,7 @@ class Transport(picows.WSListener):
         """
         options = self._options
         try:
-            await picows.ws_connect(
+            await _ws_connect(
                 lambda: self,
                 url,
                 ssl_context=options.ssl_context,
@@ -194,7 +195,8 @@ class Transport(picows.WSListener):
         owner, self._owner = self._owner, None
         if owner is None:
             return
-        sent = transport.close_handshake.sent if transport.close_handshake is not None else None
+        handshake: Any = transport.close_handshake  # None, or what was sent and received
+        sent = handshake.sent if handshake is not None else None
         too_large = self._is_too_large or (
             sent is not None
             and sent.code is picows.WSCloseCode.MESSAGE_TOO_BIG
