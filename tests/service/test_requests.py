@@ -7,7 +7,14 @@ from tests.service.kinds import JSON
 from tests.service.test_hub_recovery import FakeSocket, make_connection
 
 from hubbub.protocol.json_codec import decode_response
-from hubbub.protocol.messages import Invoke, InvokeResponse, SendEvent, text_payload
+from hubbub.protocol.messages import (
+    Invoke,
+    InvokeResponse,
+    SendEvent,
+    SubscribeGroupState,
+    text_payload,
+)
+from hubbub.protocol.roles import Permissions
 from hubbub.protocol.service_session import State
 from hubbub.service.engine.interface import NodeInfo
 from hubbub.service.engine.memory import MemoryEngine
@@ -60,3 +67,17 @@ async def test_invocation_that_fails_for_a_fault_of_ours_is_answered() -> None:
     assert response.error.name == "InternalServerError"
     assert not connection.session.invocations
     assert not connection.invocation_tasks
+
+
+async def test_subscription_whose_ack_is_too_much_for_the_client_leaves_nothing() -> None:
+    hub, requests = await make_requests()
+    connection, socket = make_connection(JSON), FakeSocket()
+    connection.session.permissions = Permissions(("webpubsub.joinLeaveGroup",))
+    hub.admit(connection, socket, ())
+    socket.outbox.pause()
+    while socket.outbox.write(b"x"):
+        pass
+    requests.take(connection, SubscribeGroupState("g", 1), 10)
+    assert socket.closed == 1008
+    assert hub._states._subscribers == {}
+    assert hub._states._groups_of == {}

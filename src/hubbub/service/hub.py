@@ -291,6 +291,8 @@ class Hub:
 
     def subscribe_group_state(self, connection: Connection, group: str) -> None:
         """A snapshot now, then every change until it unsubscribes or leaves the group."""
+        if connection.session.state is State.ENDED:
+            return  # its own ack may have been too much for it
         self._close_slow_soon(self._states.subscribe(connection, group))
 
     def unsubscribe_group_state(self, connection: Connection, group: str) -> None:
