@@ -1,11 +1,13 @@
 """`hubbub serve` as a process of its own: ready line, signals, keys, and the other commands."""
 
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -209,3 +211,31 @@ def test_sighup_takes_the_new_file_and_the_client_stays(programs: Programs, tmp_
         assert client.recv() == "hi"
     program.process.send_signal(signal.SIGTERM)
     assert program.end()[0] == 0
+
+
+def test_closed_terminal_ends_the_service_kindly(tmp_path: Path) -> None:
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hubbub.cli.main", "serve", "--port", "0"],
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"XDG_STATE_HOME": str(tmp_path)},
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    try:
+        os.close(theirs)
+        assert process.stdout is not None
+        assert "is ready" in process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert process.stderr is not None
+        while "settings reloaded" not in process.stderr.readline():
+            assert process.poll() is None
+        os.close(ours)
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()

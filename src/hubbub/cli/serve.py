@@ -28,7 +28,7 @@ then, in another terminal:
   hubbub url --hub chat --user alice    an address for a client
   hubbub connection-string              for a backend
 
-SIGTERM or Ctrl-C drains: new clients are refused, calls come to an end, clients are told to go.
+SIGTERM, Ctrl-C or a closed terminal drains: new clients are refused, calls come to an end, clients are told to go.
 A second one cuts at once. SIGHUP, or a change of the --config file, reads the settings again: new
 event handlers and hub settings work at once, no client is dropped; the log names settings that
 need a new start, and every fault of a file that is therefore not used.
@@ -111,7 +111,16 @@ async def _serve(args: argparse.Namespace, settings: Settings) -> int:
     signals.listen(loop)
     service = Service(settings)
     reloading = Reloading(service, partial(_load_with_key, args), args.config)
-    loop.add_signal_handler(signal.SIGHUP, reloading.ask)
+    had_terminal = _has_terminal()
+
+    def hangup() -> None:
+        # The same signal says that the terminal is closed; nobody would stop the service then.
+        if had_terminal and not _has_terminal():
+            signals.receive()
+        else:
+            reloading.ask()
+
+    loop.add_signal_handler(signal.SIGHUP, hangup)
     try:
         await service.start()
     except OSError as error:
@@ -124,6 +133,14 @@ async def _serve(args: argparse.Namespace, settings: Settings) -> int:
     finally:
         watching.cancel()
         await asyncio.wait([watching])
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 class StopSignals:

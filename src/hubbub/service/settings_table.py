@@ -249,7 +249,8 @@ SETTINGS: tuple[Setting, ...] = (
          choices=("text_data", "json_data")),
     _row("auth", "oidc_issuer", "text",
          "Identity provider (OpenID Connect) whose tokens REST calls may carry instead of key-signed"
-         " ones, as its tokens name it in `iss`. Needs `hubbub[oidc]`.", check=issuer_fault,
+         " ones, as its tokens name it in `iss`. Whoever gets a token for our audience from it may make"
+         " every call. Needs `hubbub[oidc]`.", check=issuer_fault,
          form='an address like "https://id.example"'),
     _row("auth", "oidc_audience", "text", "What such a token must have in `aud`.",
          check=lambda audience: "" if audience else "expected a text that is not empty"),
