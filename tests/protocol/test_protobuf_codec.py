@@ -16,6 +16,9 @@ from hubbub.protocol.messages import (
     DataType,
     Disconnected,
     ErrorDetail,
+    GroupStateItem,
+    GroupStateSnapshot,
+    GroupStateUpdate,
     Invoke,
     InvokeResponse,
     JoinGroup,
@@ -28,6 +31,7 @@ from hubbub.protocol.messages import (
     SendEvent,
     SendToGroup,
     SequenceAck,
+    SetGroupState,
     StreamAck,
     StreamClosed,
     StreamData,
@@ -36,6 +40,8 @@ from hubbub.protocol.messages import (
     StreamInfo,
     StreamNack,
     StreamStart,
+    SubscribeGroupState,
+    UnsubscribeGroupState,
     text_payload,
 )
 from hubbub.protocol.protobuf_codec import (
@@ -416,3 +422,33 @@ def test_hostile_bytes_are_a_request_or_an_invalid_message(data: bytes) -> None:
     for decode in (decode_request, decode_response):
         with contextlib.suppress(InvalidMessage):
             decode(data)
+
+
+STATES: list[Request] = [
+    SetGroupState("g", {"k": "v", "": ""}, 0),
+    SetGroupState("g", {}),
+    SetGroupState("g"),
+    SubscribeGroupState("g", 2**64 - 1),
+    UnsubscribeGroupState("g"),
+]
+ITEMS = (GroupStateItem("c1", 1_764_000_000_000, "u1", {"k": "v"}), GroupStateItem("c2", 2))
+
+
+@pytest.mark.parametrize("request_", STATES, ids=repr)
+def test_state_requests_go_there_and_back(request_: Request) -> None:
+    assert decode_request(encode_request(request_)) == request_
+
+
+@pytest.mark.parametrize("sequence_id", [None, 1, 2**64 - 1])
+@pytest.mark.parametrize("kind", [GroupStateSnapshot, GroupStateUpdate])
+def test_state_responses_go_there_and_back(
+    kind: type[GroupStateSnapshot | GroupStateUpdate], sequence_id: int | None
+) -> None:
+    response = kind("g", ITEMS, sequence_id)
+    assert decode_response(encode_response(response)) == response
+    assert decode_response(encode_response(kind("g", ()))) == kind("g", ())
+
+
+def test_state_of_a_bad_group_is_refused() -> None:
+    with pytest.raises(InvalidMessage):
+        decode_request(encode_request(SetGroupState("  ")))

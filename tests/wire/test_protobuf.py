@@ -18,6 +18,8 @@ from hubbub.protocol.messages import (
     DataMessage,
     DataType,
     Disconnected,
+    GroupStateSnapshot,
+    GroupStateUpdate,
     JoinGroup,
     Payload,
     Ping,
@@ -26,9 +28,11 @@ from hubbub.protocol.messages import (
     SendEvent,
     SendToGroup,
     SequenceAck,
+    SetGroupState,
+    SubscribeGroupState,
     text_payload,
 )
-from hubbub.protocol.protobuf_codec import encode_request
+from hubbub.protocol.protobuf_codec import decode_response, encode_request
 from hubbub.protocol.webpubsub_pb2 import DownstreamMessage
 from hubbub.service import EventHandlerSettings, HubSettings, Service
 
@@ -452,3 +456,31 @@ async def test_metadata_and_no_echo_work_between_the_formats(
     message = {"type": "sendToGroup", "group": "g1", "dataType": "text", "data": "y"}
     await json_member.send({**message, "metadata": {"a": "b"}})
     assert await member.response() == DataMessage(text_payload("y"), "g1", metadata={"a": "b"})
+
+
+async def test_group_state_reaches_subscribers_of_every_kind(
+    service: Service, connect: Connect
+) -> None:
+    """The same changes for a JSON subscriber and for both protobuf ones."""
+    member = await connect(service, PB, groups=("g1",), user_id="u1")
+    watchers = {}
+    for subprotocol in (PB, PBR, JR):
+        watcher = watchers[subprotocol] = await connect(service, subprotocol, groups=("g1",))
+        if subprotocol == JR:
+            await watcher.send({"type": "subscribeGroupState", "group": "g1"})
+            assert (await watcher.json())["type"] == "groupStateSnapshot"
+        else:
+            await say(watcher, SubscribeGroupState("g1", 1))
+            assert decode_response(await watcher.binary()) == Ack(1)
+            snapshot = decode_response(await watcher.binary())
+            number = 1 if subprotocol == PBR else None
+            assert snapshot == GroupStateSnapshot("g1", (), number)
+    await say(member, SetGroupState("g1", {"status": "typing"}, 1))
+    assert decode_response(await member.binary()) == Ack(1)
+    for subprotocol in (PB, PBR):
+        update = decode_response(await watchers[subprotocol].binary())
+        assert isinstance(update, GroupStateUpdate)
+        assert update.sequence_id == (2 if subprotocol == PBR else None)
+        (item,) = update.items
+        assert (item.user_id, item.state) == ("u1", {"status": "typing"})
+    assert (await watchers[JR].json())["items"][0]["state"] == {"status": "typing"}

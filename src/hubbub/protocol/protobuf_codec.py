@@ -22,6 +22,9 @@ from hubbub.protocol.messages import (
     DataType,
     Disconnected,
     ErrorDetail,
+    GroupStateItem,
+    GroupStateSnapshot,
+    GroupStateUpdate,
     JoinGroup,
     LeaveGroup,
     Metadata,
@@ -33,6 +36,7 @@ from hubbub.protocol.messages import (
     SendEvent,
     SendToGroup,
     SequenceAck,
+    SetGroupState,
     StreamAck,
     StreamClosed,
     StreamData,
@@ -41,6 +45,8 @@ from hubbub.protocol.messages import (
     StreamInfo,
     StreamNack,
     StreamStart,
+    SubscribeGroupState,
+    UnsubscribeGroupState,
 )
 from hubbub.protocol.names import event_name, group_name
 from hubbub.protocol.request_rules import (
@@ -50,6 +56,7 @@ from hubbub.protocol.request_rules import (
     stream_start,
 )
 from hubbub.protocol.webpubsub_pb2 import DownstreamMessage, MessageData, UpstreamMessage
+from hubbub.protocol.webpubsub_pb2 import GroupStateItem as StateItemMessage
 from hubbub.protocol.webpubsub_pb2 import StreamInfo as StreamInfoMessage
 
 _JSON, _TEXT, _BINARY, _PROTOBUF = (
@@ -160,6 +167,19 @@ def _stream_end(message: UpstreamMessage.StreamEndMessage) -> Request:
     return StreamEnd(message.stream_id, StreamError("UserError", error.message, code))
 
 
+def _set_group_state(message: UpstreamMessage.SetGroupStateMessage) -> Request:
+    state = dict(message.state.entries) if message.HasField("state") else None
+    return SetGroupState(group_name(message.group), state, _ack_id(message))
+
+
+def _subscribe_group_state(message: UpstreamMessage.SubscribeGroupStateMessage) -> Request:
+    return SubscribeGroupState(group_name(message.group), _ack_id(message))
+
+
+def _unsubscribe_group_state(message: UpstreamMessage.UnsubscribeGroupStateMessage) -> Request:
+    return UnsubscribeGroupState(group_name(message.group), _ack_id(message))
+
+
 _REQUESTS: Final[Mapping[str | None, Callable[[Any], Request]]] = {
     "join_group_message": _join_group,
     "leave_group_message": _leave_group,
@@ -169,6 +189,9 @@ _REQUESTS: Final[Mapping[str | None, Callable[[Any], Request]]] = {
     "ping_message": _ping,
     "stream_data_message": _stream_data,
     "stream_end_message": _stream_end,
+    "set_group_state_message": _set_group_state,
+    "subscribe_group_state_message": _subscribe_group_state,
+    "unsubscribe_group_state_message": _unsubscribe_group_state,
 }
 
 
@@ -255,6 +278,8 @@ def encode_request(request: Request) -> bytes:
             message = to(sequence_ack_message=ack)
         case StreamStart() | StreamData() | StreamEnd():
             message = _stream_request(request)
+        case SetGroupState() | SubscribeGroupState() | UnsubscribeGroupState():
+            message = _state_request(request)
         case _:
             raise AssertionError(f"{type(request).__name__} has no protobuf form")
     return message.SerializeToString()
@@ -287,6 +312,23 @@ def _stream_request(request: StreamStart | StreamData | StreamEnd) -> UpstreamMe
                 )
             end = to.StreamEndMessage(stream_id=request.stream_id, error=told)
             return to(stream_end_message=end)
+
+
+def _state_request(
+    request: SetGroupState | SubscribeGroupState | UnsubscribeGroupState,
+) -> UpstreamMessage:
+    to, group, ack_id = UpstreamMessage, request.group, request.ack_id
+    match request:
+        case SetGroupState(state=state):
+            entries = None if state is None else StateItemMessage.GroupState(entries=state)
+            change = to.SetGroupStateMessage(group=group, ack_id=ack_id, state=entries)
+            return to(set_group_state_message=change)
+        case SubscribeGroupState():
+            begin = to.SubscribeGroupStateMessage(group=group, ack_id=ack_id)
+            return to(subscribe_group_state_message=begin)
+        case UnsubscribeGroupState():
+            end = to.UnsubscribeGroupStateMessage(group=group, ack_id=ack_id)
+            return to(unsubscribe_group_state_message=end)
 
 
 def _message_data(payload: Payload) -> MessageData:
@@ -331,6 +373,8 @@ def encode_response(response: Response) -> bytes:
             message = to(pong_message=to.PongMessage())
         case StreamAck() | StreamNack() | StreamClosed():
             message = _stream_response(response)
+        case GroupStateSnapshot() | GroupStateUpdate():
+            return group_state(group_state_body(response), response, response.sequence_id)
         case _:
             raise AssertionError(f"{type(response).__name__} has no protobuf form")
     return message.SerializeToString()
@@ -400,6 +444,30 @@ def data_message(body: bytes, sequence_id: int | None = None) -> bytes:
     return b"\x12" + _varint(len(body) + len(number)) + body + number
 
 
+def group_state_body(message: GroupStateSnapshot | GroupStateUpdate) -> bytes:
+    """A group state message without its sequence id, made once for all receivers."""
+    body = _field(b"\x0a", message.group.encode())
+    for item in message.items:
+        state = None if item.state is None else StateItemMessage.GroupState(entries=item.state)
+        told = StateItemMessage(
+            connection_id=item.connection_id,
+            user_id=item.user_id,
+            state=state,
+            updated_at=item.updated_at,
+        )
+        body += _field(b"\x12", told.SerializeToString())
+    return body
+
+
+def group_state(
+    body: bytes, message: GroupStateSnapshot | GroupStateUpdate, sequence_id: int | None = None
+) -> bytes:
+    """The whole message around a body of `group_state_body`."""
+    tag = b"\x4a" if isinstance(message, GroupStateUpdate) else b"\x52"
+    number = b"" if sequence_id is None else b"\x18" + _varint(sequence_id)
+    return tag + _varint(len(body) + len(number)) + body + number
+
+
 @lru_cache(maxsize=1024)
 def _group_head(group: str) -> bytes:
     return _FROM_GROUP + _field(b"\x12", group.encode())
@@ -458,6 +526,12 @@ def decode_response(data: bytes) -> Response | None:
             return _read_ack(message.ack_message)
         case "data_message":
             return _read_data_message(message.data_message)
+        case "group_state_update_message":
+            update = message.group_state_update_message
+            return GroupStateUpdate(update.group, _read_items(update), _sequence_id(update))
+        case "group_state_snapshot_message":
+            snapshot = message.group_state_snapshot_message
+            return GroupStateSnapshot(snapshot.group, _read_items(snapshot), _sequence_id(snapshot))
         case "system_message":
             return _read_system(message.system_message)
         case "pong_message":
@@ -471,6 +545,22 @@ def decode_response(data: bytes) -> Response | None:
         case "stream_closed_message":
             return _read_stream_closed(message.stream_closed_message)
     return None
+
+
+def _read_items(message: Any) -> tuple[GroupStateItem, ...]:
+    return tuple(
+        GroupStateItem(
+            item.connection_id,
+            item.updated_at,
+            item.user_id or None,
+            dict(item.state.entries) if item.HasField("state") else None,
+        )
+        for item in message.items
+    )
+
+
+def _sequence_id(message: Any) -> int | None:
+    return message.sequence_id if message.HasField("sequence_id") else None
 
 
 def _read_ack(ack: DownstreamMessage.AckMessage) -> Response:

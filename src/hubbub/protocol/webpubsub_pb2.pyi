@@ -6,13 +6,36 @@ from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class UpstreamMessage(_message.Message):
-    __slots__ = ("send_to_group_message", "event_message", "join_group_message", "leave_group_message", "sequence_ack_message", "ping_message", "stream_data_message", "stream_end_message")
+    __slots__ = ("send_to_group_message", "event_message", "join_group_message", "leave_group_message", "sequence_ack_message", "ping_message", "stream_data_message", "stream_end_message", "set_group_state_message", "subscribe_group_state_message", "unsubscribe_group_state_message")
+    class SetGroupStateMessage(_message.Message):
+        __slots__ = ("group", "ack_id", "state")
+        GROUP_FIELD_NUMBER: _ClassVar[int]
+        ACK_ID_FIELD_NUMBER: _ClassVar[int]
+        STATE_FIELD_NUMBER: _ClassVar[int]
+        group: str
+        ack_id: int
+        state: GroupStateItem.GroupState
+        def __init__(self, group: _Optional[str] = ..., ack_id: _Optional[int] = ..., state: _Optional[_Union[GroupStateItem.GroupState, _Mapping]] = ...) -> None: ...
+    class SubscribeGroupStateMessage(_message.Message):
+        __slots__ = ("group", "ack_id")
+        GROUP_FIELD_NUMBER: _ClassVar[int]
+        ACK_ID_FIELD_NUMBER: _ClassVar[int]
+        group: str
+        ack_id: int
+        def __init__(self, group: _Optional[str] = ..., ack_id: _Optional[int] = ...) -> None: ...
+    class UnsubscribeGroupStateMessage(_message.Message):
+        __slots__ = ("group", "ack_id")
+        GROUP_FIELD_NUMBER: _ClassVar[int]
+        ACK_ID_FIELD_NUMBER: _ClassVar[int]
+        group: str
+        ack_id: int
+        def __init__(self, group: _Optional[str] = ..., ack_id: _Optional[int] = ...) -> None: ...
     class SendToGroupMessage(_message.Message):
         __slots__ = ("group", "ack_id", "data", "no_echo", "ttl_seconds", "metadata", "stream")
         class MetadataEntry(_message.Message):
@@ -117,6 +140,9 @@ class UpstreamMessage(_message.Message):
     PING_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     STREAM_DATA_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     STREAM_END_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    SET_GROUP_STATE_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIBE_GROUP_STATE_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    UNSUBSCRIBE_GROUP_STATE_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     send_to_group_message: UpstreamMessage.SendToGroupMessage
     event_message: UpstreamMessage.EventMessage
     join_group_message: UpstreamMessage.JoinGroupMessage
@@ -125,7 +151,10 @@ class UpstreamMessage(_message.Message):
     ping_message: UpstreamMessage.PingMessage
     stream_data_message: UpstreamMessage.StreamDataMessage
     stream_end_message: UpstreamMessage.StreamEndMessage
-    def __init__(self, send_to_group_message: _Optional[_Union[UpstreamMessage.SendToGroupMessage, _Mapping]] = ..., event_message: _Optional[_Union[UpstreamMessage.EventMessage, _Mapping]] = ..., join_group_message: _Optional[_Union[UpstreamMessage.JoinGroupMessage, _Mapping]] = ..., leave_group_message: _Optional[_Union[UpstreamMessage.LeaveGroupMessage, _Mapping]] = ..., sequence_ack_message: _Optional[_Union[UpstreamMessage.SequenceAckMessage, _Mapping]] = ..., ping_message: _Optional[_Union[UpstreamMessage.PingMessage, _Mapping]] = ..., stream_data_message: _Optional[_Union[UpstreamMessage.StreamDataMessage, _Mapping]] = ..., stream_end_message: _Optional[_Union[UpstreamMessage.StreamEndMessage, _Mapping]] = ...) -> None: ...
+    set_group_state_message: UpstreamMessage.SetGroupStateMessage
+    subscribe_group_state_message: UpstreamMessage.SubscribeGroupStateMessage
+    unsubscribe_group_state_message: UpstreamMessage.UnsubscribeGroupStateMessage
+    def __init__(self, send_to_group_message: _Optional[_Union[UpstreamMessage.SendToGroupMessage, _Mapping]] = ..., event_message: _Optional[_Union[UpstreamMessage.EventMessage, _Mapping]] = ..., join_group_message: _Optional[_Union[UpstreamMessage.JoinGroupMessage, _Mapping]] = ..., leave_group_message: _Optional[_Union[UpstreamMessage.LeaveGroupMessage, _Mapping]] = ..., sequence_ack_message: _Optional[_Union[UpstreamMessage.SequenceAckMessage, _Mapping]] = ..., ping_message: _Optional[_Union[UpstreamMessage.PingMessage, _Mapping]] = ..., stream_data_message: _Optional[_Union[UpstreamMessage.StreamDataMessage, _Mapping]] = ..., stream_end_message: _Optional[_Union[UpstreamMessage.StreamEndMessage, _Mapping]] = ..., set_group_state_message: _Optional[_Union[UpstreamMessage.SetGroupStateMessage, _Mapping]] = ..., subscribe_group_state_message: _Optional[_Union[UpstreamMessage.SubscribeGroupStateMessage, _Mapping]] = ..., unsubscribe_group_state_message: _Optional[_Union[UpstreamMessage.UnsubscribeGroupStateMessage, _Mapping]] = ...) -> None: ...
 
 class MessageData(_message.Message):
     __slots__ = ("text_data", "binary_data", "protobuf_data", "json_data")
@@ -140,7 +169,25 @@ class MessageData(_message.Message):
     def __init__(self, text_data: _Optional[str] = ..., binary_data: _Optional[bytes] = ..., protobuf_data: _Optional[_Union[_any_pb2.Any, _Mapping]] = ..., json_data: _Optional[str] = ...) -> None: ...
 
 class DownstreamMessage(_message.Message):
-    __slots__ = ("ack_message", "data_message", "system_message", "pong_message", "stream_ack_message", "stream_nack_message", "stream_closed_message")
+    __slots__ = ("ack_message", "data_message", "system_message", "pong_message", "stream_ack_message", "stream_nack_message", "stream_closed_message", "group_state_update_message", "group_state_snapshot_message")
+    class GroupStateUpdateMessage(_message.Message):
+        __slots__ = ("group", "items", "sequence_id")
+        GROUP_FIELD_NUMBER: _ClassVar[int]
+        ITEMS_FIELD_NUMBER: _ClassVar[int]
+        SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+        group: str
+        items: _containers.RepeatedCompositeFieldContainer[GroupStateItem]
+        sequence_id: int
+        def __init__(self, group: _Optional[str] = ..., items: _Optional[_Iterable[_Union[GroupStateItem, _Mapping]]] = ..., sequence_id: _Optional[int] = ...) -> None: ...
+    class GroupStateSnapshotMessage(_message.Message):
+        __slots__ = ("group", "items", "sequence_id")
+        GROUP_FIELD_NUMBER: _ClassVar[int]
+        ITEMS_FIELD_NUMBER: _ClassVar[int]
+        SEQUENCE_ID_FIELD_NUMBER: _ClassVar[int]
+        group: str
+        items: _containers.RepeatedCompositeFieldContainer[GroupStateItem]
+        sequence_id: int
+        def __init__(self, group: _Optional[str] = ..., items: _Optional[_Iterable[_Union[GroupStateItem, _Mapping]]] = ..., sequence_id: _Optional[int] = ...) -> None: ...
     class AckMessage(_message.Message):
         __slots__ = ("ack_id", "success", "error")
         class ErrorMessage(_message.Message):
@@ -241,6 +288,8 @@ class DownstreamMessage(_message.Message):
     STREAM_ACK_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     STREAM_NACK_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     STREAM_CLOSED_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    GROUP_STATE_UPDATE_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    GROUP_STATE_SNAPSHOT_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     ack_message: DownstreamMessage.AckMessage
     data_message: DownstreamMessage.DataMessage
     system_message: DownstreamMessage.SystemMessage
@@ -248,7 +297,9 @@ class DownstreamMessage(_message.Message):
     stream_ack_message: DownstreamMessage.StreamAckMessage
     stream_nack_message: DownstreamMessage.StreamNackMessage
     stream_closed_message: DownstreamMessage.StreamClosedMessage
-    def __init__(self, ack_message: _Optional[_Union[DownstreamMessage.AckMessage, _Mapping]] = ..., data_message: _Optional[_Union[DownstreamMessage.DataMessage, _Mapping]] = ..., system_message: _Optional[_Union[DownstreamMessage.SystemMessage, _Mapping]] = ..., pong_message: _Optional[_Union[DownstreamMessage.PongMessage, _Mapping]] = ..., stream_ack_message: _Optional[_Union[DownstreamMessage.StreamAckMessage, _Mapping]] = ..., stream_nack_message: _Optional[_Union[DownstreamMessage.StreamNackMessage, _Mapping]] = ..., stream_closed_message: _Optional[_Union[DownstreamMessage.StreamClosedMessage, _Mapping]] = ...) -> None: ...
+    group_state_update_message: DownstreamMessage.GroupStateUpdateMessage
+    group_state_snapshot_message: DownstreamMessage.GroupStateSnapshotMessage
+    def __init__(self, ack_message: _Optional[_Union[DownstreamMessage.AckMessage, _Mapping]] = ..., data_message: _Optional[_Union[DownstreamMessage.DataMessage, _Mapping]] = ..., system_message: _Optional[_Union[DownstreamMessage.SystemMessage, _Mapping]] = ..., pong_message: _Optional[_Union[DownstreamMessage.PongMessage, _Mapping]] = ..., stream_ack_message: _Optional[_Union[DownstreamMessage.StreamAckMessage, _Mapping]] = ..., stream_nack_message: _Optional[_Union[DownstreamMessage.StreamNackMessage, _Mapping]] = ..., stream_closed_message: _Optional[_Union[DownstreamMessage.StreamClosedMessage, _Mapping]] = ..., group_state_update_message: _Optional[_Union[DownstreamMessage.GroupStateUpdateMessage, _Mapping]] = ..., group_state_snapshot_message: _Optional[_Union[DownstreamMessage.GroupStateSnapshotMessage, _Mapping]] = ...) -> None: ...
 
 class StreamInfo(_message.Message):
     __slots__ = ("stream_id", "stream_sequence_id", "end_of_stream", "error")
@@ -270,3 +321,27 @@ class StreamInfo(_message.Message):
     end_of_stream: bool
     error: StreamInfo.StreamError
     def __init__(self, stream_id: _Optional[str] = ..., stream_sequence_id: _Optional[int] = ..., end_of_stream: _Optional[bool] = ..., error: _Optional[_Union[StreamInfo.StreamError, _Mapping]] = ...) -> None: ...
+
+class GroupStateItem(_message.Message):
+    __slots__ = ("connection_id", "user_id", "state", "updated_at")
+    class GroupState(_message.Message):
+        __slots__ = ("entries",)
+        class EntriesEntry(_message.Message):
+            __slots__ = ("key", "value")
+            KEY_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            key: str
+            value: str
+            def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+        ENTRIES_FIELD_NUMBER: _ClassVar[int]
+        entries: _containers.ScalarMap[str, str]
+        def __init__(self, entries: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    CONNECTION_ID_FIELD_NUMBER: _ClassVar[int]
+    USER_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_AT_FIELD_NUMBER: _ClassVar[int]
+    connection_id: str
+    user_id: str
+    state: GroupStateItem.GroupState
+    updated_at: int
+    def __init__(self, connection_id: _Optional[str] = ..., user_id: _Optional[str] = ..., state: _Optional[_Union[GroupStateItem.GroupState, _Mapping]] = ..., updated_at: _Optional[int] = ...) -> None: ...

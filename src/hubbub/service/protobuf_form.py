@@ -8,6 +8,8 @@ from hubbub.protocol.protobuf_codec import (
     data_message_body,
     decode_request,
     encode_response,
+    group_state,
+    group_state_body,
 )
 from hubbub.service.forms import Form, Outgoing
 from hubbub.service.frames import BINARY, frame
@@ -30,9 +32,13 @@ class ProtobufForm(Form):
         return frame(BINARY, encode_response(response))
 
     def message(self, message: Outgoing, sequence_id: int | None = None) -> bytes:
-        body = message.protobuf_body
+        data, body = message.message, message.protobuf_body
         if body is None:
-            data = message.message
-            assert isinstance(data, DataMessage), "nobody subscribes group states in protobuf"
-            body = message.protobuf_body = data_message_body(data, self._json_field)
-        return frame(BINARY, data_message(body, sequence_id))
+            if isinstance(data, DataMessage):
+                body = data_message_body(data, self._json_field)
+            else:
+                body = group_state_body(data)
+            message.protobuf_body = body
+        if isinstance(data, DataMessage):
+            return frame(BINARY, data_message(body, sequence_id))
+        return frame(BINARY, group_state(body, data, sequence_id))
