@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import pytest
 from tests.service.kinds import JSON
 from tests.service.test_hub_recovery import FakeSocket, make_connection
 
@@ -10,6 +11,7 @@ from hubbub.protocol.json_codec import decode_response
 from hubbub.protocol.messages import (
     Invoke,
     InvokeResponse,
+    JoinGroup,
     SendEvent,
     SubscribeGroupState,
     text_payload,
@@ -26,8 +28,10 @@ from hubbub.service.upstream import EventAnswer, EventSource, Upstream
 
 
 class BrokenUpstream(Upstream):
+    pause_s = 0.0
+
     async def user_event(self, source: EventSource, *_: Any, **__: Any) -> EventAnswer:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.pause_s)
         raise ZeroDivisionError("a fault of ours")
 
 
@@ -52,6 +56,22 @@ async def test_event_that_fails_for_a_fault_of_ours_ends_the_connection() -> Non
     assert socket.closed == 1011
     assert connection.session.state is State.ENDED
     assert connection.lane is None
+
+
+async def test_nothing_overtakes_an_event_that_a_drain_has_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(BrokenUpstream, "pause_s", 60)
+    hub, requests = await make_requests()
+    connection, socket = make_connection(JSON), FakeSocket()
+    connection.session.permissions = Permissions(("webpubsub.joinLeaveGroup",))
+    hub.admit(connection, socket, ())
+    requests.take(connection, SendEvent("e", text_payload("x"), 1), 10)
+    requests.take(connection, JoinGroup("before", 2), 10)
+    await requests.finish(0)
+    requests.take(connection, JoinGroup("after", 3), 10)
+    assert hub.groups == {}
+    assert len(socket.transport.written) == 1, "only `connected`"
 
 
 async def test_invocation_that_fails_for_a_fault_of_ours_is_answered() -> None:

@@ -185,8 +185,7 @@ class Requests:
             # What waits in the lane is lost with it, so the connection must not go on.
             log.exception("an event failed connection_id=%s", connection.id)
             self._hub.close_connection(connection, 1011, "internal error")
-        finally:
-            connection.lane = None
+        connection.lane = None  # not if cancelled, at a drain: nothing may overtake what waits
 
     def _next_event(self, connection: Connection) -> SendEvent | None:
         lane = connection.lane
