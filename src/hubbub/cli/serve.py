@@ -28,10 +28,10 @@ then, in another terminal:
   hubbub url --hub chat --user alice    an address for a client
   hubbub connection-string              for a backend
 
-SIGTERM, Ctrl-C or a closed terminal drains: new clients are refused, calls come to an end, clients are told to go.
-A second one cuts at once. SIGHUP, or a change of the --config file, reads the settings again: new
-event handlers and hub settings work at once, no client is dropped; the log names settings that
-need a new start, and every fault of a file that is therefore not used.
+SIGTERM, Ctrl-C or a closed terminal drains: new clients are refused, calls come to an end, clients
+are told to go. A second one cuts at once. SIGHUP, or a change of the --config file, reads the
+settings again: new event handlers and hub settings work at once, no client is dropped; the log
+names settings that need a new start, and every fault of a file that is therefore not used.
 All settings: docs/reference/settings.md.
 """
 
