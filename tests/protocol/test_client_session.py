@@ -1421,6 +1421,25 @@ def test_acks_of_one_group_in_another_order_leave_the_last_call_in_force(driver:
     assert driver.session.groups.joined == driver.session.groups.wished == {"a"}
 
 
+def test_refused_operation_with_an_unanswered_repeat_keeps_its_place() -> None:
+    driver = Driver(ClientOptions(max_in_flight=2))
+    driver.start()
+    driver.ask("a", send())
+    driver.lose()
+    driver.recover()
+    driver.receive(Ack(1, PASSING))  # the repeat may be executed and must stay remembered
+    driver.actions.clear()
+    for key in ("b", "c", "d"):
+        driver.ask(key, send())
+    driver.receive(Ack(2))
+    driver.wait(1)
+    driver.receive(Ack(1, DUPLICATE))
+    ids = [
+        request.ack_id for request in written(driver.actions) if isinstance(request, SendToGroup)
+    ]
+    assert ids == [2, 1, 3, 4]
+
+
 @pytest.mark.parametrize("first", [JoinGroup("a"), LeaveGroup("a")])
 def test_refused_join_or_leave_is_not_retried_after_its_opposite(
     driver: Driver, first: JoinGroup | LeaveGroup

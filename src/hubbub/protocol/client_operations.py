@@ -65,7 +65,8 @@ class Operation:
     retries: int = 0
     """After a refusal; a repeat after a lost link is none."""
     place: int | None = None
-    """Among all ack ids that this connection has used, when first written."""
+    """Among all ack ids that this connection has used, when first written. None: not written, or
+    each frame was refused, so that nothing of it is remembered."""
     retry_at: float | None = None
     refused: ErrorDetail | None = None
     """The first refusal; from then on `Duplicate` no longer means success."""
@@ -112,7 +113,9 @@ class Operations:
         """The queue of the rejoin phase; empty outside of it."""
         self._on_wire: dict[int, Operation] = {}
         """Those that wait for an ack, in the order of writing."""
-        self._places = 0
+        self._placed: dict[int, Operation] = {}
+        """Those that have a place, in its order."""
+        self._last_place = 0
         self._to_cancel: list[str] = []
         self._alarms: list[tuple[float, int]] = []
 
@@ -173,11 +176,15 @@ class Operations:
     def _has_room(self, operation: Operation, limit: int) -> bool:
         """Count from the oldest request without an ack: the service must remember all that came
         after it, answered or given up, or it would execute a repeat of the oldest."""
-        oldest = next(iter(self._on_wire.values()), None)
+        oldest = next(iter(self._placed.values()), None)
         if oldest is None or operation.place is not None:
             return True
         assert oldest.place is not None
-        return self._places - oldest.place + 1 < limit
+        return self._last_place - oldest.place + 1 < limit
+
+    def _free_place(self, operation: Operation) -> None:
+        operation.place = None
+        self._placed.pop(operation.number, None)
 
     def _write(self, link: int, operation: Operation) -> None:
         operation.attempts += 1
@@ -190,8 +197,9 @@ class Operations:
         if isinstance(operation.request, Invoke):
             return
         if operation.place is None:
-            self._places += 1
-            operation.place = self._places
+            self._last_place += 1
+            operation.place = self._last_place
+            self._placed[operation.number] = operation
         self._on_wire[operation.number] = operation
 
     # --- answers ------------------------------------------------------------------------------
@@ -248,7 +256,8 @@ class Operations:
     def _pause(self, operation: Operation, error: ErrorDetail, now: float) -> None:
         self._on_wire.pop(operation.number, None)
         self._waiting.pop(operation.number, None)
-        operation.place = None
+        if not operation.unanswered:
+            self._free_place(operation)
         operation.refused = operation.refused or error
         operation.progress = Progress.PAUSING
         operation.retries += 1
@@ -264,6 +273,9 @@ class Operations:
         operation.progress = Progress.WAITING
         if isinstance(operation.request, JoinGroup | LeaveGroup):
             self._take_fresh_ack_id(operation)
+        if operation.place is not None:  # others wait for its answer: it must not wait for them
+            self._waiting = {operation.number: operation} | self._waiting
+            return
         is_early = operation.is_rejoin and self._groups.is_rejoining
         queue = self._rejoins if is_early else self._waiting
         queue[operation.number] = operation
@@ -301,6 +313,7 @@ class Operations:
         """The connection id is gone for good, after `park`: settle what depended on it."""
         self._to_cancel.clear()
         self._foreign_ack_ids.clear()
+        self._placed = {}
         for operation in list(self._all.values()):
             operation.place = None
             if operation.key is None:
@@ -428,6 +441,7 @@ class Operations:
         operation.request = msgspec.structs.replace(operation.request, ack_id=ack_id)
         operation.refused = None
         self._by_ack_id[ack_id] = operation
+        self._free_place(operation)
 
     # --- coming and going ---------------------------------------------------------------------
 
@@ -461,7 +475,7 @@ class Operations:
             del self._by_invocation[operation.request.invocation_id]
         elif operation.request.ack_id is not None:
             del self._by_ack_id[operation.request.ack_id]
-        for queue in (self._on_wire, self._waiting, self._rejoins):
+        for queue in (self._on_wire, self._placed, self._waiting, self._rejoins):
             queue.pop(number, None)
 
     def _done(
