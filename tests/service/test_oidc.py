@@ -8,6 +8,7 @@ import httpx2
 import jwt
 import pytest
 from aiohttp import web
+from jwt.algorithms import RSAAlgorithm
 from tests.service.issuer import AUDIENCE, NOW, Issuer, dumps, ec_key, entry, rsa_key
 
 from hubbub.protocol import connection_string, tokens
@@ -228,6 +229,13 @@ async def test_key_that_is_for_something_else_or_broken_is_left_out(
     with pytest.raises(InvalidToken):
         await judge.check(issuer.sign())
     await judge.check(issuer.sign(ec_key("e1"), "e1", "ES256"))
+
+
+async def test_key_whose_secret_half_is_published_is_left_out(issuer: Issuer, judge: Oidc) -> None:
+    published = RSAAlgorithm.to_jwk(rsa_key("r1"), as_dict=True)
+    issuer.keys[0] = {**published, "kid": "r1"}
+    with pytest.raises(InvalidToken, match="does not have"):
+        await judge.check(issuer.sign())
 
 
 async def test_short_rsa_key_is_left_out(issuer: Issuer, judge: Oidc) -> None:
