@@ -142,6 +142,16 @@ async def test_cp_022_subprotocol_that_was_not_offered_is_500(
     assert refusal.value.status == 500
 
 
+async def test_client_made_plain_with_a_bad_mode_is_refused_and_its_handler_hears_the_end(
+    deciding: Service, handler: RecordingHandler, connect: Connect
+) -> None:
+    handler.answers["connect"] = as_json({"subprotocol": "custom.p"})
+    with pytest.raises(Refusal) as refusal:
+        await connect(deciding, f"custom.p, {J}", query="&webpubsub_mode=foo")
+    assert refusal.value.status == 400
+    await handler.wait_for("disconnected")
+
+
 async def test_cp_136_groups_of_the_answer_replace_those_of_the_token_unless_empty(
     deciding: Service, handler: RecordingHandler, connect: Connect
 ) -> None:

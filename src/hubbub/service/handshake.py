@@ -182,6 +182,18 @@ def _publish_group(query: Mapping[str, list[str]]) -> str | None:
         raise Refused(400, str(error)) from error
 
 
+@dataclass(slots=True)
+class _Terms:
+    """On which a client comes in: what its token says, changed by the event handler's answer."""
+
+    user_id: str | None
+    roles: tuple[str, ...]
+    groups: tuple[str, ...]
+    chosen: subprotocols.Subprotocol | None
+    """None: a plain client."""
+    answer_subprotocol: str | None
+
+
 async def _new_connection(
     node: Node,
     head: Head,
@@ -191,7 +203,15 @@ async def _new_connection(
 ) -> Admitted:
     offered = head.tokens("sec-websocket-protocol")
     chosen = subprotocols.choose(offered)
-    publish_group = _publish_group(query) if chosen is None else None
+    if chosen is None:
+        _publish_group(query)  # a plain client's mode is judged before its handler is asked
+    terms = _Terms(
+        claims.user_id,
+        claims.roles,
+        claims.groups,
+        chosen,
+        chosen.name if chosen is not None else None,
+    )
     source = EventSource(
         hub=hub,
         connection_id=secrets.token_hex(16),
@@ -199,60 +219,73 @@ async def _new_connection(
         user_id=claims.user_id,
         traceparent=head.get("traceparent") or None,
     )
-    user_id, roles, groups = claims.user_id, claims.roles, claims.groups
-    answer_subprotocol = chosen.name if chosen is not None else None
     was_asked = node.upstream.wants_connect(hub)
     if was_asked:
         headers: dict[str, list[str]] = {}
         for name, value in head.headers:
             headers.setdefault(name, []).append(value)
         request = ConnectRequest(claims.claims, dict(query), headers, offered)
-        try:
-            answer = await node.upstream.connect(source, request)
-        except ConnectRejected as error:
-            raise Refused(error.reply_status, error.text) from error
-        if node.is_draining:
-            # The handler has let this client in: it hears of the end like any other.
-            node.upstream.disconnected(source, "ServiceReload")
-            raise Refused(503, "the service is restarting", _RETRY)
-        user_id = answer.user_id if answer.user_id is not None else user_id
-        roles = answer.roles if answer.roles is not None else roles
-        groups = answer.groups if answer.groups is not None else groups
-        if answer.subprotocol:
-            if answer.subprotocol not in offered:
-                raise Refused(500)
-            answer_subprotocol = answer.subprotocol
-            chosen = subprotocols.SUPPORTED.get(answer.subprotocol)
-    if chosen is None and publish_group is None:
-        publish_group = _publish_group(query)
-    source.user_id = user_id or None
-    source.subprotocol = answer_subprotocol
+        await _ask_handler(node, source, request, terms)
+    try:
+        publish_group = _publish_group(query) if terms.chosen is None else None
+    except Refused:
+        # The handler made it a plain client and has let it in: it hears of the end.
+        node.upstream.disconnected(source, "Normal")
+        raise
+    source.user_id = terms.user_id or None
+    source.subprotocol = terms.answer_subprotocol
+    return Admitted(
+        hub,
+        _connection(node, source, terms),
+        terms.groups,
+        was_asked=was_asked,
+        publish_group=publish_group,
+        answer_subprotocol=terms.answer_subprotocol,
+    )
+
+
+async def _ask_handler(
+    node: Node, source: EventSource, request: ConnectRequest, terms: _Terms
+) -> None:
+    """The blocking `connect` event; its answer changes the terms. Raises: Refused."""
+    try:
+        answer = await node.upstream.connect(source, request)
+    except ConnectRejected as error:
+        raise Refused(error.reply_status, error.text) from error
+    if node.is_draining:
+        # The handler has let this client in: it hears of the end like any other.
+        node.upstream.disconnected(source, "ServiceReload")
+        raise Refused(503, "the service is restarting", _RETRY)
+    if answer.user_id is not None:
+        terms.user_id = answer.user_id
+    if answer.roles is not None:
+        terms.roles = answer.roles
+    if answer.groups is not None:
+        terms.groups = answer.groups
+    if answer.subprotocol:  # one that the client has offered: `connect` refuses others
+        terms.answer_subprotocol = answer.subprotocol
+        terms.chosen = subprotocols.SUPPORTED.get(answer.subprotocol)
+
+
+def _connection(node: Node, source: EventSource, terms: _Terms) -> Connection:
     settings = node.settings
     session = ServiceSession(
         source.connection_id,
-        Permissions(roles),
-        is_reliable=chosen is not None and chosen.is_reliable,
+        Permissions(terms.roles),
+        is_reliable=terms.chosen is not None and terms.chosen.is_reliable,
         ack_memory=settings.ack_id_memory,
         max_invocations=settings.max_invocations_per_connection,
         max_unacknowledged=settings.outbound_queue_messages,
         max_unacknowledged_bytes=settings.outbound_queue_bytes,
     )
     form = PLAIN
-    if chosen is not None:
+    if terms.chosen is not None:
         form = form_for(
-            chosen,
+            terms.chosen,
             strict_json_frames=settings.strict_json_frames,
             protobuf_json_field=settings.protobuf_json_field,
         )
-    connection = Connection(session, source, form=form, subprotocol=answer_subprotocol)
-    return Admitted(
-        hub,
-        connection,
-        groups,
-        was_asked=was_asked,
-        publish_group=publish_group if chosen is None else None,
-        answer_subprotocol=answer_subprotocol,
-    )
+    return Connection(session, source, form=form, subprotocol=terms.answer_subprotocol)
 
 
 def _recovery(
