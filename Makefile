@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check bench clean
+.PHONY: setup demo test check bench fuzz clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt apps/pkgstats/pyproject.toml
@@ -35,6 +35,10 @@ check: setup
 
 bench: setup
 	$(BIN)/python bench/run.py
+
+FUZZ_SECONDS ?= 30
+fuzz: setup
+	$(BIN)/python -m fuzz.run --seconds $(FUZZ_SECONDS)
 
 clean:
 	rm -rf $(VENV) tests/node/node_modules
