@@ -1,7 +1,8 @@
 """hubbub: real-time publish/subscribe over WebSocket, wire-compatible with Azure Web PubSub.
 
-Importing this package loads nothing heavy: only the error tree; `Client` and `connect` are loaded
-when first asked for. The parts are `hubbub.client` (the asyncio client), `hubbub.service` (the
+Importing this package loads nothing heavy: only the error tree; the clients are loaded when
+first asked for. The parts are `hubbub.client` (the asyncio client and its blocking
+twin), `hubbub.service` (the
 server), `hubbub.appserver` (the SDK for a backend), `hubbub.protocol` (messages and sessions
 without I/O).
 """
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING
 from hubbub.protocol.errors import HubbubError
 
 if TYPE_CHECKING:
-    from hubbub.client import Client, connect
+    from hubbub.client import Client, SyncClient, connect, connect_sync
 
 __version__ = "0.1.0"
-__all__ = ["Client", "HubbubError", "__version__", "connect"]
+__all__ = ["Client", "HubbubError", "SyncClient", "__version__", "connect", "connect_sync"]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("Client", "connect"):
+    if name in ("Client", "SyncClient", "connect", "connect_sync"):
         from hubbub import client
 
         return getattr(client, name)

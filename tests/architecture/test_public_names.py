@@ -8,7 +8,7 @@ import pytest
 import hubbub
 
 PUBLIC = {
-    "hubbub": {"Client", "HubbubError", "__version__", "connect"},
+    "hubbub": {"Client", "HubbubError", "SyncClient", "__version__", "connect", "connect_sync"},
     "hubbub.client": {
         "BufferOptions",
         "Client",
@@ -35,8 +35,11 @@ PUBLIC = {
         "State",
         "StoppedEvent",
         "SubProtocol",
+        "SyncClient",
+        "SyncEventStream",
         "TransportOptions",
         "connect",
+        "connect_sync",
     },
     "hubbub.service": {
         "EventHandlerSettings",

@@ -23,6 +23,7 @@ from hubbub.client.options import (
     SequenceAckOptions,
     SubProtocol,
 )
+from hubbub.client.sync_client import SyncClient, SyncEventStream, connect_sync
 from hubbub.client.transport import TransportOptions
 from hubbub.protocol.client_events import (
     ConnectedEvent,
@@ -61,6 +62,9 @@ __all__ = [
     "State",
     "StoppedEvent",
     "SubProtocol",
+    "SyncClient",
+    "SyncEventStream",
     "TransportOptions",
     "connect",
+    "connect_sync",
 ]

@@ -272,6 +272,10 @@ class Client:
 
         From a handler: does not wait for the handler that calls.
         """
+        await self.stop_from(None)
+
+    async def stop_from(self, caller: Registration | None) -> None:
+        """As `stop`, called from a handler that runs in a thread: it is not waited for."""
         if self._session.state is State.STOPPED and self._stopping is None:
             return
         self._bind()
@@ -280,11 +284,13 @@ class Client:
             stopping = self._stopping = asyncio.get_running_loop().create_future()
             self._feed(ce.Stop())
         await asyncio.shield(stopping)
-        await self._finish_lanes()
+        await self._finish_lanes(caller)
 
-    async def _finish_lanes(self) -> None:
+    async def _finish_lanes(self, caller: Registration | None) -> None:
         """Handlers get what was queued for them; what does not end in time is cancelled."""
-        registrations = [lane for lane in self._lanes if isinstance(lane, Registration)]
+        registrations = [
+            lane for lane in self._lanes if isinstance(lane, Registration) and lane is not caller
+        ]
         try:
             async with asyncio.timeout(self._close_timeout):
                 for registration in registrations:

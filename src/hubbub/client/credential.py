@@ -51,13 +51,26 @@ async def access_url(credential: "str | CredentialProvider", context: Credential
                     url = await url
         except CredentialError:
             raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise CredentialError("the credential was cancelled by itself") from error
         except Exception as error:
             raise CredentialError(f"the credential failed: {type(error).__name__}") from error
     if not isinstance(url, str):
         raise CredentialError(f"the credential gave {type(url).__name__}, not the URL as str")
-    if urlsplit(url).scheme not in ("ws", "wss"):
+    if not _is_websocket(url):
         raise CredentialError("a Client Access URL begins with ws:// or wss://")
     return url
+
+
+def _is_websocket(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket or a port that is none; its text would hold the token
+        return False
 
 
 def _takes_context(provider: Callable[..., Any]) -> bool:
@@ -134,9 +147,12 @@ class NegotiateCredential:
 
 
 class _SameHostOnly(urllib.request.HTTPRedirectHandler):
+    """Nor from https to http: the headers may hold a secret."""
+
     def redirect_request(
         self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
-        if urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
+        old, new = urlsplit(req.full_url), urlsplit(newurl)
+        if (old.scheme, old.netloc) != (new.scheme, new.netloc):
             return None
         return super().redirect_request(req, fp, code, msg, headers, newurl)

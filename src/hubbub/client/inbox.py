@@ -9,7 +9,7 @@ import contextvars
 import inspect
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from hubbub.client.events import MESSAGES, ClientEvent, GroupMessageEvent
@@ -22,12 +22,30 @@ _EVENT_BYTES = 200
 """What an event costs beside its data, about."""
 
 
+_handler: contextvars.ContextVar["asyncio.Task[None] | None"] = contextvars.ContextVar(
+    "hubbub_handler", default=None
+)
+
+
+def present_handler() -> "asyncio.Task[None] | None":
+    """The task of the handler that calls, also from tasks that it has started."""
+    return _handler.get()
+
+
 class Owner(Protocol):
     def lane_filled(self, lane: "Lane") -> None:
-        """It holds more than its limit."""
+        """It has reached its limit."""
+
+    def lane_overfilled(self, lane: "Lane") -> None:
+        """It holds twice its limit or more."""
 
     def lane_drained(self, lane: "Lane") -> None:
         """It holds half of its limit or less again."""
+
+    def lane_dropped(self, lane: "Lane") -> None:
+        """`lane.dropped` has grown."""
+
+    def handler_runs(self, task: asyncio.Task[None]) -> None: ...
 
     def handler_failed(self, event: str, error: BaseException) -> None: ...
 
@@ -47,6 +65,8 @@ class Lane:
         self._queue: deque[tuple[str, ClientEvent, int]] = deque()
         self.size = 0
         self.dropped = 0
+        """Messages that were dropped and not yet reported."""
+        self.report_at = 0.0
         self.is_full = False
         self.is_closed = False
 
@@ -63,31 +83,55 @@ class Lane:
     def offer(self, name: str, event: ClientEvent, size: int) -> None:
         """Take an event. Those of the connection's life are never dropped."""
         size += _EVENT_BYTES
-        options = self.buffer
-        is_over = len(self._queue) >= options.max_messages or self.size + size > options.max_bytes
-        if is_over and name in MESSAGES and options.overflow != "block":
-            self.dropped += 1
-            if options.overflow == "drop-newest":
-                self._fill()
+        is_over = self._is_too_much(size)
+        if is_over and name in MESSAGES and self.buffer.overflow != "block":
+            if self.buffer.overflow == "drop-newest":
+                self._drop(1)
                 return
-            self._drop_oldest()
+            self._drop_oldest(size)
         self._queue.append((name, event, size))
         self.size += size
         if is_over:
             self._fill()
         self._wake()
 
-    def _drop_oldest(self) -> None:
-        for i, (name, _, size) in enumerate(self._queue):
+    def _is_too_much(self, size: int) -> bool:
+        limits = self.buffer
+        return len(self._queue) >= limits.max_messages or self.size + size > limits.max_bytes
+
+    def _drop_oldest(self, size: int) -> None:
+        """Make room for so many bytes; events of the connection's life stay."""
+        dropped = 0
+        kept: list[tuple[str, ClientEvent, int]] = []
+        while self._queue and self._is_too_much(size):
+            name, event, old_size = self._queue.popleft()
             if name in MESSAGES:
-                del self._queue[i]
-                self.size -= size
-                return
+                self.size -= old_size
+                dropped += 1
+            else:
+                kept.append((name, event, old_size))
+                if len(kept) >= self.buffer.max_messages:
+                    break
+        self._queue.extendleft(reversed(kept))
+        if dropped:
+            self._drop(dropped)
+
+    def _drop(self, messages: int) -> None:
+        self.dropped += messages
+        self._fill()
+        self._owner.lane_dropped(self)
+
+    @property
+    def is_overfull(self) -> bool:
+        limits = self.buffer
+        return len(self._queue) >= 2 * limits.max_messages or self.size >= 2 * limits.max_bytes
 
     def _fill(self) -> None:
         if not self.is_full:
             self.is_full = True
             self._owner.lane_filled(self)
+        if self.is_overfull:
+            self._owner.lane_overfilled(self)
 
     def _take(self) -> tuple[str, ClientEvent]:
         name, event, size = self._queue.popleft()
@@ -108,12 +152,16 @@ class Lane:
         if self.is_closed:
             return
         self.is_closed = True
+        self._clear()
+        self._owner.lane_closed(self)
+
+    def _clear(self) -> None:
+        """Forget what is queued."""
         self._queue.clear()
-        self.size = 0
+        self.size = self.dropped = 0
         if self.is_full:
             self.is_full = False
             self._owner.lane_drained(self)
-        self._owner.lane_closed(self)
 
 
 class Registration(Lane):
@@ -149,53 +197,71 @@ class Registration(Lane):
             self._call(event)
 
     def _call(self, event: ClientEvent) -> None:
+        """In the reader: whatever the handler raises must not get there."""
         self._is_calling = True
         try:
-            self._context.copy().run(self.handler, event)
-        except Exception as error:
+            result = self._context.copy().run(self.handler, event)
+        except (KeyboardInterrupt, SystemExit) as error:
+            asyncio.get_running_loop().call_soon(_raise, error)
+        except BaseException as error:
             self._owner.handler_failed(self.name, error)
+        else:
+            if result is not None and inspect.isawaitable(result):
+                # A plain function around a coroutine, a lambda perhaps: only its result tells.
+                self._is_async = True
+                self._run(result)
         finally:
             self._is_calling = False
 
     def _wake(self) -> None:
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(
-                self._consume(), name=f"hubbub {self.name}", context=self._context.copy()
-            )
+            self._run()
 
-    async def _consume(self) -> None:
+    def _run(self, begun: Awaitable[Any] | None = None) -> None:
+        self._task = asyncio.get_running_loop().create_task(
+            self._consume(begun), name=f"hubbub {self.name}", context=self._context.copy()
+        )
+        self._owner.handler_runs(self._task)
+
+    async def _consume(self, begun: Awaitable[Any] | None) -> None:
         """Until the lane is empty; the next event starts it anew."""
+        _handler.set(asyncio.current_task())
         try:
+            if begun is not None:
+                await self._finish(begun)
             while self._queue:
                 _, event = self._take()
-                try:
-                    result = self.handler(event)
-                    if inspect.isawaitable(result):
-                        await result
-                except Exception as error:
-                    self._owner.handler_failed(self.name, error)
+                await self._finish(event)
         finally:
             self._task = None
 
-    async def finish(self) -> None:
-        """Back when what is queued is handled; at once when called from this very handler."""
-        task = self._task
-        if task is not None and task is not asyncio.current_task():
-            await asyncio.wait([task])
+    async def _finish(self, work: Awaitable[Any] | ClientEvent) -> None:
+        try:
+            result = work if inspect.isawaitable(work) else self.handler(work)
+            if inspect.isawaitable(result):
+                await result
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                self._clear()
+                raise
+            self._owner.handler_failed(self.name, error)  # the handler's own doing
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:
+            self._owner.handler_failed(self.name, error)
 
-    def cancel(self) -> None:
-        """Cut a handler that does not come to an end."""
-        task = self._task
-        if task is not None and task is not asyncio.current_task():
-            log.warning("cancelling a handler of %r that does not end", self.name)
-            task.cancel()
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 class EventStream(Lane):
     """`async with … as events: async for event in events: …`.
 
     The lane exists between the two ends of the block, over recoveries and reconnects; the loop
-    ends when the client is stopped, after the last queued event.
+    ends when the client is stopped, after the last queued event. After another start it can be
+    iterated again. One block for each stream.
     """
 
     def __init__(
@@ -214,6 +280,8 @@ class EventStream(Lane):
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> "EventStream":
+        if self._is_open or self.is_closed:
+            raise RuntimeError("a stream of events is for one `async with` block")
         self._open(self)
         self._is_open = True
         return self
@@ -221,6 +289,10 @@ class EventStream(Lane):
     async def __aexit__(self, *_: object) -> None:
         self._is_open = False
         self.close()
+
+    def close(self) -> None:
+        super().close()
+        self.end()
 
     def __aiter__(self) -> "EventStream":
         return self
@@ -230,11 +302,14 @@ class EventStream(Lane):
             raise RuntimeError("iterate inside `async with`")
         while not self._queue:
             if self._is_ended:
-                self._is_ended = False
                 raise StopAsyncIteration
             self._news.clear()
             await self._news.wait()
         return self._take()[1]
+
+    def begin(self) -> None:
+        """The client is started."""
+        self._is_ended = False
 
     def end(self) -> None:
         """The client is stopped."""

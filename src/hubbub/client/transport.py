@@ -18,8 +18,8 @@ from hubbub.protocol.errors import AuthenticationError, ConnectError, Subprotoco
 
 log = logging.getLogger("hubbub.client.transport")
 _ws_connect: Any = getattr(picows, "ws_connect")  # noqa: B009 - its **kwargs have no types
-_quiet = logging.getLogger("hubbub.client.transport.picows")
-_quiet.setLevel(logging.CRITICAL)
+_quiet = logging.Logger("hubbub.client.transport.picows", logging.CRITICAL + 1)
+"""picows would log the request, which holds the token; known to no logging configuration."""
 
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 _CLOSE, _PONG = WSMsgType.CLOSE, WSMsgType.PONG
@@ -68,6 +68,8 @@ class Transport(picows.WSListener):
         self._fragments: bytearray | None = None
         self._close_code: int | None = None
         self._is_too_large = False
+        self._can_write = asyncio.Event()
+        self._can_write.set()
 
     async def open(self, url: str) -> None:
         """Connect and offer the subprotocol. Cancelling it leaves no socket behind.
@@ -95,7 +97,7 @@ class Transport(picows.WSListener):
             raise
         except picows.WSInvalidStatusError as error:
             raise _refused(error) from None
-        except (picows.WSError, OSError, ValueError) as error:
+        except Exception as error:  # of the library, the proxy or TLS: no class in common
             self.abort()
             reason = f"{type(error).__name__}: {_text_of(error)}"
             raise ConnectError(f"cannot connect: {reason}") from None
@@ -116,8 +118,13 @@ class Transport(picows.WSListener):
         if self._ws is not None:
             self._ws.send_close(picows.WSCloseCode(code))
 
+    async def drained(self) -> None:
+        """Back when little is left to be sent: 64 KiB or less, or the connection is gone."""
+        await self._can_write.wait()
+
     def abort(self) -> None:
         self._owner = None
+        self._can_write.set()
         if self._ws is not None:
             self._ws.disconnect(graceful=False)
 
@@ -128,12 +135,6 @@ class Transport(picows.WSListener):
     def resume_reading(self) -> None:
         if self._ws is not None:
             self._ws.underlying_transport.resume_reading()
-
-    @property
-    def unsent_bytes(self) -> int:
-        if self._ws is None:
-            return 0
-        return self._ws.underlying_transport.get_write_buffer_size()
 
     # --- picows ------------------------------------------------------------------------------
 
@@ -193,6 +194,7 @@ class Transport(picows.WSListener):
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
         owner, self._owner = self._owner, None
+        self._can_write.set()
         if owner is None:
             return
         handshake: Any = transport.close_handshake  # None, or what was sent and received
@@ -205,10 +207,11 @@ class Transport(picows.WSListener):
         owner.on_lost(self._close_code, "", is_too_large=too_large)
 
     def pause_writing(self) -> None:
-        """The client looks at `unsent_bytes` itself."""
+        if self._owner is not None:
+            self._can_write.clear()
 
     def resume_writing(self) -> None:
-        """See pause_writing."""
+        self._can_write.set()
 
 
 class RefusedHandshake(ConnectError):

@@ -458,7 +458,8 @@ class RejoinGroupFailedEvent:
 
 @dataclass(frozen=True, slots=True)
 class GapEvent:
-    """Messages may be missing here. `cause`: reconnect or unparsable."""
+    """Messages may be missing here. `cause`: reconnect, unparsable or overflow; `dropped`: how
+    many a full queue has dropped, where it is an overflow."""
 
     cause: str
     previous_connection_id: str | None
@@ -466,12 +467,13 @@ class GapEvent:
     last_sequence_id: int
     down_for_s: float
     groups: frozenset[str]
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StoppedEvent:
     """The last event until the next start. `reason`: requested, reconnect-disabled,
-    retries-exhausted or auth-failed."""
+    retries-exhausted, auth-failed, or internal-error (a fault of this library)."""
 
     reason: str
     error: str

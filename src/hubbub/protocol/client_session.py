@@ -143,7 +143,8 @@ class ClientSession:
         before = self.state
         row = TABLE.get((before, trigger))
         if row is None:
-            raise AssertionError(f"{received!r} cannot happen while {before}")
+            name = received if isinstance(received, Timer) else type(received).__name__
+            raise AssertionError(f"{name} cannot happen while {before}")
         getattr(self, f"_{row.does}")(received)
         if self.state not in row.to:
             raise AssertionError(f"{row.does} led from {before} to {self.state}")

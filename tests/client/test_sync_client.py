@@ -1,0 +1,244 @@
+"""The blocking twin: the same surface, from threads, and its own dangers."""
+
+import asyncio
+import inspect
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.client.conftest import Near
+
+from hubbub.client import Client, State
+from hubbub.client.sync_client import SyncClient, connect_sync
+from hubbub.protocol.errors import ClientStateError, SendMessageError
+
+
+async def in_thread(work: Callable[[], Any]) -> Any:
+    async with asyncio.timeout(60):
+        return await asyncio.to_thread(work)
+
+
+def test_cl_083_signatures_are_those_of_the_asyncio_client() -> None:
+    def public(kind: type) -> dict[str, Any]:
+        found = {}
+        for name, member in inspect.getmembers(kind):
+            if name.startswith("_") and name != "__init__":
+                continue
+            if isinstance(member, property):
+                found[name] = "property"
+            elif callable(member) and name != "__init__":
+                found[name] = [
+                    (p.name, p.kind, p.default)
+                    for p in inspect.signature(member).parameters.values()
+                ]
+        return found
+
+    ours, theirs = public(SyncClient), public(Client)
+    lane_owner = {"lane_filled", "lane_drained", "lane_closed", "handler_failed", "stop_from"}
+    own = {"call", "forget", "has_loop", "stop_at_exit"}
+    assert {k: v for k, v in ours.items() if k not in own} == {
+        k: v for k, v in theirs.items() if k not in lane_owner
+    }
+
+
+async def test_with_block_starts_and_gives_the_client(near: Near) -> None:
+    url = near.url()
+
+    def work() -> None:
+        with connect_sync(url) as client:
+            assert isinstance(client, SyncClient)
+            assert client.is_connected
+            assert (client.user_id, bool(client.connection_id)) == ("u1", True)
+            assert client.join_group("g").ack_id == 1
+            assert client.groups == client.joined_groups == {"g"}
+        assert client.state is State.STOPPED
+
+    await in_thread(work)
+    assert not [t for t in threading.enumerate() if t.name.startswith("hubbub")]
+
+
+async def test_messages_come_in_order_to_iterators_and_handlers(near: Near) -> None:
+    url = near.url()
+
+    def work() -> None:
+        with connect_sync(url) as client:
+            got: list[Any] = []
+            done = threading.Event()
+
+            @client.on("group-message")
+            def handle(event: Any) -> None:
+                client.send_to_group("other", event.data)  # an own call inside a handler
+                got.append(event.data)
+                if len(got) == 50:
+                    done.set()
+
+            client.join_group("g")
+            with client.messages(group="g") as messages:
+                for i in range(50):
+                    client.send_to_group("g", i, fire_and_forget=True)
+                assert [next(messages).data for _ in range(50)] == list(range(50))
+                with pytest.raises(queue.Empty):
+                    messages.get(timeout=0.01)
+            assert done.wait(30)
+            assert got == list(range(50))
+
+    await in_thread(work)
+
+
+async def test_many_threads_may_send_at_once(near: Near) -> None:
+    url = near.url()
+
+    def work() -> None:
+        with connect_sync(url) as client:
+            ids: list[int | None] = []
+
+            def send() -> None:
+                ids.extend(client.send_to_group("g", i).ack_id for i in range(20))
+
+            threads = [threading.Thread(target=send) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert len(set(ids)) == 160
+
+    await in_thread(work)
+
+
+async def test_errors_come_out_as_they_are(near: Near) -> None:
+    url = near.url(roles=())
+
+    def work() -> None:
+        client = SyncClient(url)
+        with pytest.raises(ClientStateError):
+            client.join_group("g")
+        with client:
+            with pytest.raises(SendMessageError) as refused:
+                client.join_group("g")
+            assert refused.value.error_name == "Forbidden"
+            with pytest.raises(TypeError):
+                client.on("connected", _coroutine)
+
+    await in_thread(work)
+
+
+async def _coroutine(_: object) -> None:
+    pass
+
+
+async def test_cl_084_handler_may_stop_the_client(near: Near) -> None:
+    url = near.url()
+
+    def work() -> None:
+        client = SyncClient(url, close_timeout=30)
+        stopped = threading.Event()
+
+        def stop(_: object) -> None:
+            client.stop()
+            stopped.set()
+
+        client.on("server-message", stop)
+        client.start()
+        asyncio.run_coroutine_threadsafe(near.backend.send_to_all("enough"), loop)
+        assert stopped.wait(25), "it waited for itself"
+        assert client.state is State.STOPPED
+        client.stop()
+
+    loop = asyncio.get_running_loop()
+    await in_thread(work)
+
+
+async def test_iterator_ends_when_the_client_is_stopped(near: Near) -> None:
+    url = near.url()
+
+    def work() -> None:
+        client = SyncClient(url)
+        client.start()
+        with client.events("stopped") as events:
+            threading.Timer(0.05, client.stop).start()
+            assert [type(event).__name__ for event in events] == ["StoppedEvent"]
+
+    await in_thread(work)
+
+
+async def test_call_in_the_loop_thread_says_what_is_wrong(near: Near) -> None:
+    url = near.url()
+
+    def work() -> None:
+        with connect_sync(url) as client:
+
+            async def inside() -> None:
+                client.join_group("g")
+
+            with pytest.raises(RuntimeError, match="own thread"):
+                client.call(inside())
+
+    await in_thread(work)
+
+
+PROGRAM = """
+import sys, threading
+from hubbub.client.sync_client import SyncClient
+client = SyncClient(sys.argv[1])
+client.start()
+print("started", flush=True)
+{then}
+"""
+
+
+async def run(near: Near, then: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", PROGRAM.format(then=then), near.url()]
+    process = await asyncio.to_thread(
+        lambda: subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    )
+    assert process.stdout is not None
+    assert await in_thread(process.stdout.readline) == "started\n"
+    return process
+
+
+async def test_cl_084_interpreter_exit_says_goodbye_by_itself(near: Near) -> None:
+    process = await run(near, "")
+    _, err = await in_thread(process.communicate)
+    assert (process.returncode, err) == (0, "")
+    assert near.service.counts["connections.ended"] == 1
+
+
+async def test_cl_084_ctrl_c_ends_a_waiting_call(near: Near) -> None:
+    then = """
+with client.messages() as messages:
+    try:
+        print("waiting", flush=True)
+        messages.get()
+    except KeyboardInterrupt:
+        print("interrupted", client.is_connected)
+client.stop()
+"""
+    process = await run(near, then)
+    assert process.stdout is not None
+    assert await in_thread(process.stdout.readline) == "waiting\n"
+    process.send_signal(signal.SIGINT)
+    out, err = await in_thread(process.communicate)
+    assert (out, err, process.returncode) == ("interrupted True\n", "", 0)
+
+
+async def test_cl_084_forked_child_is_told_to_make_its_own(near: Near) -> None:
+    then = """
+import os
+pid = os.fork()
+if pid == 0:
+    try:
+        client.join_group("g")
+    except RuntimeError as error:
+        os._exit(0 if "forked" in str(error) else 3)
+    os._exit(4)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+client.stop()
+"""
+    process = await run(near, then)
+    out, err = await in_thread(process.communicate)
+    assert (out, err, process.returncode) == ("0\n", "", 0)
