@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import httptools
+import jwt
 from fuzz.promises import require
 
 from fuzz import sockets
@@ -135,19 +136,20 @@ _URL = "http://h/api/hubs/chat/:send"
 
 
 def access_token(data: bytes) -> None:
-    """A token as it comes, and the input as the signed content of one."""
-    if data[:1] == b"\1":
-        content = base64.urlsafe_b64encode(data[1:]).rstrip(b"=").decode()
-        signed = f"{_HEADER}.{content}"
-        token = f"{signed}.{_signature(signed)}"
-    else:
-        token = data.decode("latin-1")
+    """A token as it comes; after \\1 the content of a signed one, after \\2 all that is signed."""
+    kind, text = data[:1], data[1:].decode("latin-1")
+    is_signed = kind in (b"\1", b"\2")
+    if kind == b"\1":
+        text = f"{_HEADER}.{_base64url(data[1:])}"
+    token = f"{text}.{_signature(text)}" if is_signed else data.decode("latin-1")
+    if token.isascii() and len(token) <= limits.MAX_TOKEN_BYTES:
+        require(_content(token) == _content_by_pyjwt(token), "the same judgement as PyJWT alone")
     for keys in ((KEY,), ("another-key-that-fits-not-but-is-long-enough", KEY)):
         try:
             claims = tokens.check_client_token(
                 token, keys, audiences=[_URL], now=NOW, skew_s=limits.CLOCK_SKEW_S
             )
-            require(data[:1] == b"\1", "nobody without the key makes a token")
+            require(is_signed, "nobody without the key makes a token")
             require(claims.user_id is None or claims.user_id, "a user id is None or a text")
             require(
                 all(type(value) is str for values in claims.claims.values() for value in values),
@@ -157,17 +159,35 @@ def access_token(data: bytes) -> None:
             require(KEY not in str(error) and len(str(error)) < 300, "no secret in the message")
         try:
             tokens.check_rest_token(token, keys, urls=[_URL], now=NOW, skew_s=limits.CLOCK_SKEW_S)
-            require(data[:1] == b"\1", "nobody without the key makes a token")
+            require(is_signed, "nobody without the key makes a token")
         except InvalidToken as error:
             require(KEY not in str(error) and len(str(error)) < 300, "no secret in the message")
 
 
-_HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=").decode()
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+_HEADER = _base64url(b'{"alg":"HS256","typ":"JWT"}')
+_jws = jwt.PyJWS(algorithms=["HS256"])
 
 
 def _signature(text: str) -> str:
-    digest = hmac.digest(KEY.encode(), text.encode(), hashlib.sha256)
-    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return _base64url(hmac.digest(KEY.encode(), text.encode(), hashlib.sha256))
+
+
+def _content(token: str) -> bytes | None:
+    try:
+        return tokens._signed_content(token, [KEY])
+    except InvalidToken:
+        return None
+
+
+def _content_by_pyjwt(token: str) -> bytes | None:
+    try:
+        return bytes(_jws.decode(token, KEY.encode(), algorithms=["HS256"]))
+    except (jwt.PyJWTError, RecursionError):
+        return None
 
 
 def reconnection_token(data: bytes) -> None:
@@ -417,6 +437,8 @@ HARNESSES: dict[str, Harness] = {
             _claims(**{"webpubsub.group": ["g"], "n": None, "x": {"y": [1.5]}}),
             tokens.make_client_token("k" * 40, audience=_URL, now=NOW, life_s=60).encode(),
             b"eyJhbGciOiJub25lIn0.e30.",
+            f"\2{_HEADER}.{_base64url(b'{}')}".encode(),
+            b"\2" + _base64url(b'{"alg":"HS256","crit":["b64"],"b64":false}').encode() + b".",
         ),
         (
             b'"exp":',

@@ -7,6 +7,7 @@ Needs atheris. What it finds is saved in .artifacts/fuzz/.
 """
 
 import argparse
+import hashlib
 import importlib.util
 import logging
 import subprocess
@@ -73,7 +74,7 @@ def _run(name: str, seconds: int) -> bool:
 
 def _fuzz(name: str, seconds: int) -> int:
     """Does not come back: libFuzzer ends the process."""
-    import atheris
+    import atheris  # type: ignore[import-untyped]
 
     with atheris.instrument_imports(include=["hubbub"], enable_loader_override=False):
         from fuzz.harnesses import HARNESSES
@@ -90,6 +91,15 @@ def _fuzz(name: str, seconds: int) -> int:
     ]
     words.write_text("".join(lines))
     with harness.open() as run:
+
+        def saving(data: bytes) -> None:
+            try:
+                run(data)
+            except BaseException:  # whatever it is: libFuzzer ends the process without saving it
+                digest = hashlib.sha256(data).hexdigest()[:16]
+                (FOLDER / f"{name}-{digest}").write_bytes(data)
+                raise
+
         arguments = [
             name,
             f"-max_total_time={seconds}",
@@ -102,7 +112,7 @@ def _fuzz(name: str, seconds: int) -> int:
             str(corpus),
             str(seeds),
         ]
-        atheris.Setup(arguments, run)
+        atheris.Setup(arguments, saving)
         atheris.Fuzz()
     return 0
 

@@ -377,6 +377,33 @@ def test_signed_garbage_is_refused(header: bytes, content: bytes) -> None:
             check_rest(token)
 
 
+@pytest.mark.parametrize(
+    ("header", "content"),
+    [
+        (b'{"alg":"HS256","crit":["exp"]}', "{content}"),
+        (b'{"alg":"HS256","crit":["b64"],"b64":false}', "{content}"),
+        (b'{"alg":"HS256","kid":1}', "{content}"),
+        (HEADER, "{content}="),
+        (HEADER, "{content}."),
+        (HEADER, "{content}*"),
+        (HEADER, "\n{content}"),
+    ],
+)
+def test_signed_token_that_is_written_otherwise_is_refused(header: bytes, content: str) -> None:
+    """Whatever was found out before about a header or a key that looks the same."""
+    claims = json.dumps({"exp": NOW + 60, "aud": AUDIENCE}).encode()
+    good = raw_token(HEADER, claims)
+    check_client(good)
+    _, plain, _ = good.split(".")
+    encoded_header, _, _ = raw_token(header, claims).split(".")
+    start = f"{encoded_header}.{content.format(content=plain)}"
+    mac = hmac.digest(KEY.encode(), start.encode(), hashlib.sha256)
+    token = f"{start}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+    for _ in range(2):
+        with pytest.raises(InvalidToken):
+            check_client(token)
+
+
 def test_token_with_one_changed_character_is_refused() -> None:
     token = rest_token()
     for position in range(0, len(token) - 1, 7):
