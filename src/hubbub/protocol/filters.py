@@ -372,7 +372,18 @@ def _is_same(one: object, other: object) -> bool:
 
 
 def _equality(left: _Node, right: _Node, is_wanted: bool) -> _Evaluate:
+    if left.constant:
+        left, right = right, left
     one, other = left.evaluate, right.evaluate
+    if right.constant:  # nearly always; looked at once, it costs less for each connection
+        wanted = other(_IMAGINARY)
+        kind = type(wanted)
+
+        def evaluate(a: Attributes) -> bool:
+            value = one(a)
+            return (type(value) is kind and value == wanted) is is_wanted
+
+        return evaluate
     return lambda a: _is_same(one(a), other(a)) is is_wanted
 
 

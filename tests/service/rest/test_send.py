@@ -1,3 +1,6 @@
+import asyncio
+from urllib.parse import quote
+
 import pytest
 
 from hubbub.protocol.filters import Attributes
@@ -116,3 +119,26 @@ async def test_filter_at_fault_says_what_is_wrong(bench):
 async def test_send_to_connection_takes_no_filter(bench):
     path = "/api/hubs/chat/connections/c/:send"
     assert (await bench.request("POST", path, query="filter=(")).status == 202
+
+
+@pytest.mark.parametrize("target", WITH_FILTER)
+async def test_filter_that_takes_long_lets_others_run(bench, target):
+    for number in range(200):
+        bench.connect(f"c{number}", user="u", groups=["g"])
+    text = "userId eq 'v'" + " or userId eq 'v'" * 900 + " or connectionId eq 'c7'"
+    path, query = f"/api/hubs/chat{target}/:send", f"filter={quote(text)}"
+    ticks = 0
+
+    async def others():
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0)
+            ticks += 1
+
+    task = asyncio.create_task(others())
+    answer = await bench.request("POST", path, query=query)
+    task.cancel()
+    assert answer.status == 202
+    matches = bench.only.options["matches"]
+    assert [matches(Attributes(id, "u", {"g"}, None)) for id in ("c7", "c8")] == [True, False]
+    assert ticks > 5

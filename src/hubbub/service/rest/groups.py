@@ -15,7 +15,7 @@ from hubbub.service.hub import Hub, select
 from hubbub.service.rest import answers, cursor
 from hubbub.service.rest.body import read_payload
 from hubbub.service.rest.call import Call, checked_filter, checked_group
-from hubbub.service.rest.turns import in_turns
+from hubbub.service.rest.turns import in_turns, settled
 
 _MAX_PAGE_SIZE = 200
 _MAX_TOP = 2**31 - 1
@@ -52,6 +52,7 @@ async def add_matching(call: Call) -> Response:
     """Every connection of the hub that the filter matches joins every group."""
     hub = call.hub
     groups, matches = await _read_bulk(call)
+    matches = await settled(matches, hub.connections.values())
     chosen = list(select(hub.connections.values(), matches=matches))
     pairs = ((connection, group) for connection in chosen for group in groups)
     await in_turns(pairs, lambda pair: hub.join_group(*pair))
@@ -61,6 +62,7 @@ async def add_matching(call: Call) -> Response:
 async def remove_matching(call: Call) -> Response:
     hub = call.hub
     groups, matches = await _read_bulk(call)
+    matches = await settled(matches, hub.connections.values())
     chosen = list(select(hub.connections.values(), matches=matches))
     pairs = ((connection, group) for connection in chosen for group in groups)
     await in_turns(pairs, lambda pair: hub.leave_group(*pair))

@@ -7,6 +7,7 @@ from hubbub.protocol.filters import Predicate
 from hubbub.service.rest import answers
 from hubbub.service.rest.body import read_metadata, read_payload
 from hubbub.service.rest.call import Call, checked_filter
+from hubbub.service.rest.turns import settled
 
 _ACCEPTED = answers.empty(202)
 
@@ -17,6 +18,7 @@ async def send_to_all(call: Call) -> Response:
     matches = _filter(call)
     metadata = read_metadata(call)
     payload = await read_payload(call)
+    matches = await settled(matches, hub.connections.values())
     hub.send_to_all(
         payload, excluded=excluded, matches=matches, ttl_seconds=ttl_seconds, metadata=metadata
     )
@@ -29,6 +31,8 @@ async def send_to_group(call: Call) -> Response:
     matches = _filter(call)
     metadata = read_metadata(call)
     payload = await read_payload(call)
+    members = hub.groups[group].members if group in hub.groups else {}
+    matches = await settled(matches, members.values())
     hub.send_to_group(
         group,
         payload,
@@ -45,6 +49,7 @@ async def send_to_user(call: Call) -> Response:
     ttl_seconds, matches = _ttl_seconds(call), _filter(call)
     metadata = read_metadata(call)
     payload = await read_payload(call)
+    matches = await settled(matches, hub.users.get(user_id, {}).values())
     hub.send_to_user(user_id, payload, matches=matches, ttl_seconds=ttl_seconds, metadata=metadata)
     return _ACCEPTED
 
