@@ -172,13 +172,16 @@ class World:
             c.ClientOptions(auto_reconnect=False, resend_after_reconnect=True),
         ]
     ),
-    steps=st.lists(STEPS, max_size=60),
+    steps=st.lists(STEPS, min_size=10, max_size=80),
 )
 def test_cl_098_cl_099_whatever_comes_each_operation_is_settled_once_and_stop_ends_all(
     options: c.ClientOptions, steps: list[tuple[str, object]]
 ) -> None:
     world = World(options)
     world.do(c.Start())
+    world.go_on(True)
+    world.go_on(True)
+    world.step("receive", Connected("c1", "u", "t"))
     for kind, what in steps:
         world.step(kind, what)
     world.do(c.Stop())
