@@ -172,3 +172,14 @@ async def test_browser_client_is_served_to_pages_of_any_origin(w):
     assert "export" in answer.text
     headers = {"If-None-Match": answer.headers["etag"]}
     assert (await w.http.get("/_hubbub/client.js", headers=headers)).status_code == 304
+
+
+@pytest.mark.parametrize("path", ["metrics", "trace?hub=chat", "", "nothing/like/this"])
+async def test_ra_103_operators_routes_tell_strangers_nothing(w, path):
+    """Also where there is no such route: who has no key learns nothing of what there is."""
+    answer = await w.http.get(f"{w.service.url}/_hubbub/{path}")
+    assert (answer.status_code, answer.content) == (401, b"")
+    url = f"{w.service.url}/_hubbub/nothing"
+    headers = {"Authorization": f"Bearer {w.rest_token(url)}"}
+    answer = await w.http.get(url, headers=headers)
+    assert answer.status_code == 404

@@ -129,6 +129,17 @@ ROUTES: tuple[tuple[str, Operations], ...] = (
 )
 
 
+_OPERATORS = b"/_hubbub/"
+"""Below it strangers are not told what there is and what there is not."""
+
+
+async def _unknown(call: Call) -> Response:
+    raise answers.unknown_path()
+
+
+_UNKNOWN = Operation("unknown", _unknown, is_served_while_draining=True)
+
+
 def create_app(
     node: Node, *, now: Callable[[], float] = time.time, oidc: Oidc | None = None
 ) -> ASGIApp:
@@ -152,12 +163,13 @@ def create_app(
         """None: the client is gone."""
         method: str = scope["method"]
         match = router.find(scope["raw_path"])
-        if match is None:
+        if match is None and not scope["raw_path"].startswith(_OPERATORS):
             return answers.unknown_path().answer(method)
-        operation = match.operations.get(method)
-        if operation is None:
+        operation = _UNKNOWN if match is None else match.operations.get(method)
+        if match is not None and operation is None:
             return answers.method_not_allowed(match.allowed).answer(method)
-        call = Call(scope, receive, node, match.names, now)
+        assert operation is not None, "a route has the operation, or was refused"
+        call = Call(scope, receive, node, {} if match is None else match.names, now)
         try:
             return await _run(operation, call, oidc)
         except Refused as refused:
