@@ -452,7 +452,9 @@ async def test_full_queue_blocks_the_reader_and_loses_nothing(near: Near) -> Non
 @pytest.mark.parametrize(
     ("overflow", "kept"), [("drop-oldest", range(90, 100)), ("drop-newest", range(10))]
 )
-async def test_full_queue_may_drop_and_says_so(near: Near, overflow: Any, kept: range) -> None:
+async def test_cl_080_full_queue_may_drop_and_counts(
+    near: Near, overflow: Any, kept: range
+) -> None:
     from hubbub.client import BufferOptions
 
     client = Client(near.url(), buffer=BufferOptions(max_messages=10, overflow=overflow))
@@ -463,8 +465,9 @@ async def test_full_queue_may_drop_and_says_so(near: Near, overflow: Any, kept: 
             await client.send_to_group("g", i)
         got = [(await anext(messages)).data for _ in range(10)]
         assert got == list(kept)
-    (gap,) = [event for event in seen if type(event).__name__ == "GapEvent"]
-    assert gap.cause == "overflow"
+    gaps = [event for event in seen if type(event).__name__ == "GapEvent"]
+    assert {gap.cause for gap in gaps} == {"overflow"}
+    assert sum(gap.dropped for gap in gaps) == 90
 
 
 async def test_plain_json_subprotocol_has_no_sequence_ids(near: Near) -> None:

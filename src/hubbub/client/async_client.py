@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -31,7 +32,7 @@ from hubbub.client.events import (
     ServerMessageEvent,
     SlowConsumerEvent,
 )
-from hubbub.client.inbox import EventStream, Handler, Lane, Registration
+from hubbub.client.inbox import EventStream, Handler, Lane, Registration, present_handler
 from hubbub.client.options import (
     DEFAULT,
     BufferOptions,
@@ -40,6 +41,8 @@ from hubbub.client.options import (
     RetryOptions,
     SequenceAckOptions,
     SubProtocol,
+    check_client_options,
+    check_limit,
 )
 from hubbub.client.transport import (
     RefusedHandshake,
@@ -157,9 +160,16 @@ class Client:
     ) -> None:
         """`credential`: a Client Access URL, or a function or object that gives one; asked again
         for every new connection. Raises: ValueError."""
-        if keep_alive_interval is not None and keep_alive_timeout is not None:
-            if keep_alive_timeout <= keep_alive_interval:
-                raise ValueError("keep_alive_timeout must be above keep_alive_interval")
+        check_client_options(
+            keep_alive_interval=keep_alive_interval,
+            keep_alive_timeout=keep_alive_timeout,
+            start_timeout=start_timeout,
+            close_timeout=close_timeout,
+            max_auth_failures=max_auth_failures,
+            duplicate_policy=duplicate_policy,
+        )
+        check_limit("operation_timeout", operation_timeout)
+        check_limit("invoke_timeout", invoke_timeout)
         recovery = recovery or RecoveryOptions()
         acks = sequence_ack or SequenceAckOptions()
         reconnect = reconnect_retry or RetryOptions(None, 1.0, 30.0, "exponential", 1.0)
@@ -192,9 +202,8 @@ class Client:
             close_s=close_timeout,
             max_auth_failures=max_auth_failures,
         )
-        self._session = ClientSession(
-            options, draw=random.random, invocation_prefix=secrets.token_hex(4) + "-"
-        )
+        self._options = options
+        self._session = self._new_session()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._inputs: deque[ce.Input] = deque()
         self._is_feeding = False
@@ -203,6 +212,9 @@ class Client:
         self._timer: asyncio.TimerHandle | None = None
         self._lanes: list[Lane] = []
         self._full_lanes: set[Lane] = set()
+        self._is_paused = False
+        self._handlers: set[asyncio.Task[None]] = set()
+        self._is_handler_waiting = False
         self._starting: asyncio.Future[None] | None = None
         self._stopping: asyncio.Future[None] | None = None
         self._pending: dict[
@@ -211,6 +223,10 @@ class Client:
         self._last_key = 0
         self._changed = asyncio.Event()
         self._last_stop: ce.StoppedEvent | None = None
+
+    def _new_session(self) -> ClientSession:
+        prefix = secrets.token_hex(4) + "-"
+        return ClientSession(self._options, draw=random.random, invocation_prefix=prefix)
 
     # --- what is known -----------------------------------------------------------------------
 
@@ -257,12 +273,17 @@ class Client:
             raise ClientStateError(f"the client is {self._session.state.value}, not stopped")
         loop = asyncio.get_running_loop()
         starting = self._starting = loop.create_future()
+        for lane in self._lanes:
+            if isinstance(lane, EventStream):
+                lane.begin()
         self._feed(ce.Start())
         try:
             await starting
         except asyncio.CancelledError:
-            if not starting.done() or starting.cancelled():
+            if starting.cancelled():
                 self._feed(ce.CancelStart())
+            elif starting.exception() is None:  # up already, and nobody will know
+                await self.stop()
             raise
         finally:
             self._starting = None
@@ -276,28 +297,44 @@ class Client:
 
     async def stop_from(self, caller: Registration | None) -> None:
         """As `stop`, called from a handler that runs in a thread: it is not waited for."""
-        if self._session.state is State.STOPPED and self._stopping is None:
-            return
-        self._bind()
-        stopping = self._stopping
-        if stopping is None:
-            stopping = self._stopping = asyncio.get_running_loop().create_future()
-            self._feed(ce.Stop())
-        await asyncio.shield(stopping)
-        await self._finish_lanes(caller)
+        if self._session.state is not State.STOPPED or self._stopping is not None:
+            self._bind()
+            stopping = self._stopping
+            if stopping is None:
+                stopping = self._stopping = asyncio.get_running_loop().create_future()
+                self._feed(ce.Stop())
+            await asyncio.shield(stopping)
+        await self._finish_handlers(present_handler() if caller is None else caller.task)
 
-    async def _finish_lanes(self, caller: Registration | None) -> None:
-        """Handlers get what was queued for them; what does not end in time is cancelled."""
-        registrations = [
-            lane for lane in self._lanes if isinstance(lane, Registration) and lane is not caller
-        ]
+    async def _finish_handlers(self, own: asyncio.Task[None] | None) -> None:
+        """Handlers get what was queued for them; what does not end in time is cancelled.
+
+        Two handlers that both stop the client must not wait for each other: the second goes on.
+        """
+        is_inside = own in self._handlers
+        if is_inside and self._is_handler_waiting:
+            return
+        self._is_handler_waiting |= is_inside
         try:
             async with asyncio.timeout(self._close_timeout):
-                for registration in registrations:
-                    await registration.finish()
+                while others := self._others(own):
+                    await asyncio.wait(others)
         except TimeoutError:
-            for registration in registrations:
-                registration.cancel()
+            late = self._others(own)
+            for task in late:
+                log.warning("cancelling a handler that does not end: %s", task.get_name())
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=_CANCEL_S)
+        finally:
+            if is_inside:
+                self._is_handler_waiting = False
+
+    def _others(self, own: asyncio.Task[None] | None) -> set[asyncio.Task[None]]:
+        """Running handlers of a stopped client; those of one that runs again are its own."""
+        if self._session.state is not State.STOPPED:
+            return set()
+        return {task for task in self._handlers if task is not own}
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -313,6 +350,7 @@ class Client:
 
     async def wait_connected(self) -> None:
         """Back when it is connected. Raises: ClientStoppedError when it is or gets stopped."""
+        self._bind()
         while self._session.state is not State.CONNECTED:
             if self._session.state is State.STOPPED:
                 raise ClientStoppedError("the client is stopped")
@@ -321,6 +359,7 @@ class Client:
 
     async def wait_stopped(self) -> ce.StoppedEvent | None:
         """Back when it is stopped, with why; None if it never ran."""
+        self._bind()
         while self._session.state is not State.STOPPED:
             self._changed.clear()
             await self._changed.wait()
@@ -330,7 +369,12 @@ class Client:
         loop = asyncio.get_running_loop()
         if self._loop is not None and self._loop is not loop:
             if self._session.state is not State.STOPPED:
-                raise RuntimeError("a client belongs to the event loop in which it was started")
+                raise RuntimeError(
+                    "a client belongs to the event loop in which it was started; SyncClient is for"
+                    " any thread"
+                )
+        if self._loop is not loop:
+            self._changed = asyncio.Event()  # it belongs to the loop in which it was waited for
         self._loop = loop
 
     # --- operations --------------------------------------------------------------------------
@@ -373,7 +417,7 @@ class Client:
         """Send to the members of a group; back when the service has acknowledged it.
 
         `data_type` None: str is text, bytes are binary, anything else JSON. `fire_and_forget`:
-        back when it is written. `ttl`: 0 to 300 s. Raises: SendMessageError, ValueError.
+        back when it is written and the socket has taken all but 64 KiB. `ttl`: 0 to 300 s. Raises: SendMessageError, ValueError.
         """
         if not 0 <= ttl <= 300:
             raise ValueError("ttl is 0 to 300 seconds")
@@ -431,6 +475,13 @@ class Client:
             raise failures.invocation_error(response)
         return _invoke_result(response)
 
+    async def _drain(self, limit: float | None) -> None:
+        """Wait while the socket is too slow for what is written. Raises: TimeoutError."""
+        async with asyncio.timeout(limit):
+            for link in list(self._links.values()):
+                if link.transport is not None:
+                    await link.transport.drained()
+
     async def _send(
         self,
         request: ce.OperationRequest,
@@ -457,6 +508,7 @@ class Client:
         if self._session.state in (State.STOPPED, State.STOPPING):
             raise ClientStateError(f"the client is {self._session.state.value}")
         self._bind()
+        check_limit("timeout", limit)
         if len(encode_request(request)) > self._transport_options.max_send_bytes:
             raise ValueError("the message is larger than the service takes")
         self._last_key += 1
@@ -474,8 +526,15 @@ class Client:
             raise
         finally:
             self._pending.pop(key, None)
+            self._regulate_reading()
         if isinstance(result, ce.OperationFailed):
             raise failures.operation_error(request, result)
+        if not is_acked:
+            try:
+                await self._drain(limit)
+            except TimeoutError:
+                late = ce.OperationFailed(key, ce.Cause.TIMED_OUT, ce.Outcome.UNKNOWN, attempts=1)
+                raise failures.operation_error(request, late) from None
         return result
 
     # --- handlers and iterators --------------------------------------------------------------
@@ -539,26 +598,55 @@ class Client:
     # --- lanes' owner ------------------------------------------------------------------------
 
     def lane_filled(self, lane: Lane) -> None:
-        name = next(iter(lane.names)) if lane.names else "events"
-        self._dispatch(SlowConsumerEvent(name, len(lane), lane.size), 0)
         if lane.buffer.overflow == "block":
             self._full_lanes.add(lane)
-            for link in self._links.values():
-                if link.transport is not None:
-                    link.transport.pause_reading()
+        name = next(iter(lane.names)) if lane.names else "events"
+        self._dispatch(SlowConsumerEvent(name, len(lane), lane.size), 0)
+        self._regulate_reading()
+
+    def lane_overfilled(self, lane: Lane) -> None:
+        self._regulate_reading()
 
     def lane_drained(self, lane: Lane) -> None:
-        if lane.dropped:
-            dropped, lane.dropped = lane.dropped, 0
-            log.warning("a full queue of events dropped %d messages", dropped)
-            here = self.connection_id
-            gap = ce.GapEvent("overflow", here, here, 0, 0, self.joined_groups)
-            self._dispatch(gap, 0)
         self._full_lanes.discard(lane)
-        if not self._full_lanes:
-            for link in self._links.values():
-                if link.transport is not None:
+        self._regulate_reading()
+        if lane.dropped:
+            self._report_dropped(lane)
+
+    def lane_dropped(self, lane: Lane) -> None:
+        """Say so at once, then once in a second: a lane that stays full never drains."""
+        now = _now()
+        if now >= lane.report_at:
+            lane.report_at = now + 1
+            self._report_dropped(lane)
+
+    def _report_dropped(self, lane: Lane) -> None:
+        dropped, lane.dropped = lane.dropped, 0
+        log.warning("a full queue of events dropped %d messages", dropped)
+        here = self.connection_id
+        self._dispatch(ce.GapEvent("overflow", here, here, 0, 0, self.joined_groups, dropped), 0)
+
+    def _regulate_reading(self) -> None:
+        """Read, or leave it to TCP to slow the service down; see BufferOptions."""
+        is_paused = (
+            bool(self._full_lanes)
+            and self._session.state is State.CONNECTED
+            and not self._session.groups.is_rejoining
+            and (not self._pending or any(lane.is_overfull for lane in self._full_lanes))
+        )
+        if is_paused is self._is_paused:
+            return
+        self._is_paused = is_paused
+        for link in self._links.values():
+            if link.transport is not None:
+                if is_paused:
+                    link.transport.pause_reading()
+                else:
                     link.transport.resume_reading()
+
+    def handler_runs(self, task: asyncio.Task[None]) -> None:
+        self._handlers.add(task)
+        task.add_done_callback(self._handlers.discard)
 
     def lane_closed(self, lane: Lane) -> None:
         self._lanes = [other for other in self._lanes if other is not lane]
@@ -584,10 +672,31 @@ class Client:
         self._is_feeding = True
         try:
             while self._inputs:
-                for action in self._session.handle(self._inputs.popleft(), _now()):
-                    self._carry_out(action)
+                try:
+                    for action in self._session.handle(self._inputs.popleft(), _now()):
+                        self._carry_out(action)
+                except Exception as error:
+                    self._break_down(error)
+            self._regulate_reading()
         finally:
             self._is_feeding = False
+
+    def _break_down(self, error: Exception) -> None:
+        """A fault of ours: stop and say so, rather than live on by half."""
+        log.critical("internal error, the client stops", exc_info=error)
+        self._inputs.clear()
+        self._arm(None)
+        links, self._links = self._links, {}
+        for link in links.values():
+            link.drop()
+        self._session = self._new_session()
+        self._changed.set()
+        starting, name = self._starting, type(error).__name__
+        if starting is not None and not starting.done():
+            starting.set_exception(ClientStoppedError(f"the client stopped: {name}"))
+        for key in list(self._pending):
+            self._settle(ce.OperationFailed(key, ce.Cause.STOPPED, ce.Outcome.UNKNOWN))
+        self._emit(ce.StoppedEvent("internal-error", name))
 
     def _carry_out(self, action: ce.Action) -> None:
         match action:
@@ -605,9 +714,9 @@ class Client:
                 log.info("state=%s cause=%s", action.state.value, action.cause)
                 self._changed.set()
             case ce.GetUrl():
-                self._run_link(action.link, self._get_url(action))
+                self._run_link(action.link, partial(self._get_url, action))
             case ce.OpenSocket():
-                self._run_link(action.link, self._open_socket(action))
+                self._run_link(action.link, partial(self._open_socket, action))
             case ce.CloseSocket():
                 link = self._links.get(action.link)
                 if link is not None and link.transport is not None:
@@ -619,28 +728,36 @@ class Client:
             case ce.Started() | ce.StartFailed() | ce.StartRefused():
                 self._end_start(action)
 
-    def _run_link(self, number: int, work: Coroutine[Any, Any, None]) -> None:
+    def _run_link(self, number: int, work: Callable[[_Link], Coroutine[Any, Any, None]]) -> None:
         link = self._links.get(number)
         if link is None:
-            self._links = {number: _Link(self._feed, number)}
-            link = self._links[number]
-        link.task = asyncio.get_running_loop().create_task(work, name=f"hubbub link {number}")
+            link = _Link(self._feed, number)
+            self._links = {number: link}
 
-    async def _get_url(self, asked: ce.GetUrl) -> None:
+        async def run() -> None:
+            try:
+                await work(link)
+            except Exception as error:
+                self._break_down(error)
+
+        link.task = asyncio.get_running_loop().create_task(run(), name=f"hubbub link {number}")
+
+    async def _get_url(self, asked: ce.GetUrl, link: _Link) -> None:
         reason: Literal["start", "reconnect"] = "reconnect" if asked.is_reconnect else "start"
         context = CredentialContext(reason, asked.attempt)
         try:
-            self._url = await access_url(self._credential, context)
+            url = await access_url(self._credential, context)
         except CredentialError as error:
             failed: ce.Input = ce.UrlFailed(asked.link, str(error))
             if error.status in (401, 403):
                 failed = ce.SocketFailed(asked.link, str(error), error.status)
             self._feed(failed)
         else:
-            self._feed(ce.UrlObtained(asked.link))
+            if self._links.get(asked.link) is link:  # a credential may outlive its cancellation
+                self._url = url
+                self._feed(ce.UrlObtained(asked.link))
 
-    async def _open_socket(self, asked: ce.OpenSocket) -> None:
-        link = self._links[asked.link]
+    async def _open_socket(self, asked: ce.OpenSocket, link: _Link) -> None:
         url = self._url
         if asked.recovery is not None:
             url = recovery_url(url, asked.recovery, without_access_token=asked.without_access_token)
@@ -653,9 +770,6 @@ class Client:
             self._feed(ce.SocketFailed(asked.link, str(error), error.status, retry_after_s))
         except ConnectError as error:
             self._feed(ce.SocketFailed(asked.link, str(error)))
-        else:
-            if self._full_lanes:
-                transport.pause_reading()
 
     def _write(self, action: ce.Write) -> None:
         link = self._links.get(action.link)
@@ -678,7 +792,13 @@ class Client:
         if not self._lanes:
             return
         payload = message.payload
-        data = values.decode(payload)
+        try:
+            data = values.decode(payload)
+        except (ValueError, RecursionError) as error:
+            log.warning("the data of a message cannot be decoded: %s", type(error).__name__)
+            here = self.connection_id
+            self._emit(ce.GapEvent("unparsable", here, here, 0, 0, self.joined_groups))
+            return
         event: ClientEvent
         if message.group is not None:
             event = GroupMessageEvent(
@@ -698,14 +818,14 @@ class Client:
     def _emit(self, event: ce.Event) -> None:
         if isinstance(event, ce.StoppedEvent):
             self._last_stop = event
+            stopping, self._stopping = self._stopping, None
+            if stopping is not None and not stopping.done():
+                stopping.set_result(None)
         self._dispatch(event, 0)
         if isinstance(event, ce.StoppedEvent):
             for lane in self._lanes:
                 if isinstance(lane, EventStream):
                     lane.end()
-            stopping, self._stopping = self._stopping, None
-            if stopping is not None and not stopping.done():
-                stopping.set_result(None)
 
     def _settle(self, result: ce.OperationDone | ce.OperationFailed) -> None:
         settled = self._pending.get(result.key)
@@ -752,6 +872,8 @@ def connect(credential: str | CredentialProvider, **options: Any) -> Connect:
 
 # --- pure helpers -----------------------------------------------------------------------------
 
+_CANCEL_S = 1.0
+"""How long a handler may take to end after it was cancelled."""
 _BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
 
 

@@ -181,7 +181,7 @@ class Registration(Lane):
         call = getattr(handler, "__call__", None)  # noqa: B004 - an object may be async callable
         self._is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
         self._context = contextvars.copy_context()
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
         self._is_calling = False
 
     def __enter__(self) -> "Registration":
@@ -214,14 +214,14 @@ class Registration(Lane):
             self._is_calling = False
 
     def _wake(self) -> None:
-        if self._task is None:
+        if self.task is None:
             self._run()
 
     def _run(self, begun: Awaitable[Any] | None = None) -> None:
-        self._task = asyncio.get_running_loop().create_task(
+        self.task = asyncio.get_running_loop().create_task(
             self._consume(begun), name=f"hubbub {self.name}", context=self._context.copy()
         )
-        self._owner.handler_runs(self._task)
+        self._owner.handler_runs(self.task)
 
     async def _consume(self, begun: Awaitable[Any] | None) -> None:
         """Until the lane is empty; the next event starts it anew."""
@@ -233,7 +233,7 @@ class Registration(Lane):
                 _, event = self._take()
                 await self._finish(event)
         finally:
-            self._task = None
+            self.task = None
 
     async def _finish(self, work: Awaitable[Any] | ClientEvent) -> None:
         try:

@@ -1,5 +1,6 @@
 """What can be set on a client; all times in seconds. Wrong values raise ValueError at once."""
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
@@ -21,6 +22,40 @@ class Default(Enum):
 DEFAULT: Final = Default.DEFAULT
 
 
+def check_limit(name: str, seconds: float | None) -> None:
+    """Raises: ValueError unless it is None or a time."""
+    if seconds is not None and not 0 <= seconds < math.inf:
+        raise ValueError(f"{name} must not be negative; None means no limit")
+
+
+def check_client_options(
+    *,
+    keep_alive_interval: float | None,
+    keep_alive_timeout: float | None,
+    start_timeout: float | None,
+    close_timeout: float,
+    max_auth_failures: int,
+    duplicate_policy: str,
+) -> None:
+    """Raises: ValueError."""
+    for name, seconds in (
+        ("keep_alive_interval", keep_alive_interval),
+        ("keep_alive_timeout", keep_alive_timeout),
+        ("start_timeout", start_timeout),
+        ("close_timeout", close_timeout),
+    ):
+        check_limit(name, seconds)
+        if seconds == 0:
+            raise ValueError(f"{name} must be above 0")
+    if keep_alive_interval is not None and keep_alive_timeout is not None:
+        if keep_alive_timeout <= keep_alive_interval:
+            raise ValueError("keep_alive_timeout must be above keep_alive_interval")
+    if max_auth_failures < 1:
+        raise ValueError("max_auth_failures must be at least 1")
+    if duplicate_policy not in ("raise", "resend"):
+        raise ValueError('duplicate_policy must be "raise" or "resend"')
+
+
 @dataclass(frozen=True, slots=True)
 class RetryOptions:
     """`max_retries` None: for ever. `jitter`: 0 to 1, the share of a pause left to chance."""
@@ -34,7 +69,7 @@ class RetryOptions:
     def __post_init__(self) -> None:
         if self.max_retries is not None and self.max_retries < 0:
             raise ValueError("max_retries must not be negative")
-        if self.delay < 0 or self.max_delay < self.delay:
+        if not 0 <= self.delay <= self.max_delay < math.inf:
             raise ValueError("delays must not be negative, and max_delay not below delay")
         if not 0 <= self.jitter <= 1:
             raise ValueError("jitter must be between 0 and 1")
@@ -57,7 +92,8 @@ class RecoveryOptions:
     probe_timeout: float = 5.0
 
     def __post_init__(self) -> None:
-        if self.window < 0 or self.delay <= 0 or self.probe_timeout <= 0:
+        times = (self.window, self.delay, self.probe_timeout)
+        if not (all(0 <= t < math.inf for t in times) and self.delay and self.probe_timeout):
             raise ValueError("recovery times must not be negative, delay and probe_timeout not 0")
         if not 0 <= self.jitter <= 1:
             raise ValueError("jitter must be between 0 and 1")
@@ -72,7 +108,7 @@ class SequenceAckOptions:
     max_bytes: int = 2 * 1_048_576
 
     def __post_init__(self) -> None:
-        if self.interval <= 0 or self.max_messages < 1 or self.max_bytes < 1:
+        if not 0 < self.interval < math.inf or self.max_messages < 1 or self.max_bytes < 1:
             raise ValueError("limits of sequence acks must be above 0")
 
 
@@ -82,7 +118,11 @@ class BufferOptions:
 
     `overflow` when it is full: "block" stops reading from the socket until half of it is taken
     (then the service holds the messages, and closes a client that lets 1,000 pile up there);
-    "drop-oldest" and "drop-newest" drop messages and say so by a `gap` event.
+    "drop-oldest" and "drop-newest" drop messages and say so by `gap` events.
+
+    While an operation waits for its answer reading goes on, so that a handler may wait for one;
+    only a queue with twice its limit stops it even then, and the operation may time out. A pause
+    longer than `keep_alive_timeout` looks like a dead link: it is recovered, and paused again.
     """
 
     max_messages: int = 10_000
