@@ -452,3 +452,11 @@ def test_state_responses_go_there_and_back(
 def test_state_of_a_bad_group_is_refused() -> None:
     with pytest.raises(InvalidMessage):
         decode_request(encode_request(SetGroupState("  ")))
+
+
+def test_state_of_too_many_keys_is_not_taken_whole():
+    entries = {f"{number:x}": "" for number in range(3 * limits.MAX_GROUP_STATE_BYTES)}
+    request = decode_request(encode_request(SetGroupState("g", entries, 1)))
+    assert isinstance(request, SetGroupState)
+    assert request.state is not None
+    assert len(request.state) == limits.MAX_GROUP_STATE_BYTES + 1

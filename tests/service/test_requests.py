@@ -7,12 +7,16 @@ import pytest
 from tests.service.kinds import JSON
 from tests.service.test_hub_recovery import FakeSocket, make_connection
 
+from hubbub.protocol import limits
 from hubbub.protocol.json_codec import decode_response
 from hubbub.protocol.messages import (
+    Ack,
     Invoke,
     InvokeResponse,
     JoinGroup,
     SendEvent,
+    SendToGroup,
+    SetGroupState,
     SubscribeGroupState,
     text_payload,
 )
@@ -99,5 +103,36 @@ async def test_subscription_whose_ack_is_too_much_for_the_client_leaves_nothing(
         pass
     requests.take(connection, SubscribeGroupState("g", 1), 10)
     assert socket.closed == 1008
-    assert hub._states._subscribers == {}
+    assert hub._states._groups == {}
     assert hub._states._groups_of == {}
+
+
+async def test_group_state_beyond_the_bounds_is_refused_and_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "MAX_GROUP_STATES", 1)
+    hub, requests = await make_requests()
+    connection, socket = make_connection(JSON), FakeSocket()
+    connection.session.permissions = Permissions(("webpubsub.joinLeaveGroup",))
+    hub.admit(connection, socket, ("g", "h"))
+    requests.take(connection, SetGroupState("g", {"k": "v"}, 1), 10)
+    for request in (SetGroupState("h", {}, 2), SubscribeGroupState("h", 2)):
+        requests.take(connection, request, 10)
+        last = socket.transport.written[-1]
+        ack = decode_response(last[last.index(b"{") :])
+        assert isinstance(ack, Ack)
+        assert (ack.ack_id, ack.error and ack.error.name) == (2, "BadRequest")
+    assert hub._states._groups.keys() == {"g"}
+
+
+async def test_group_state_comes_after_what_was_sent_before_it() -> None:
+    hub, requests = await make_requests()
+    connection, socket = make_connection(JSON), FakeSocket()
+    connection.session.permissions = Permissions(
+        ("webpubsub.joinLeaveGroup", "webpubsub.sendToGroup")
+    )
+    hub.admit(connection, socket, ("g",))
+    requests.take(connection, SubscribeGroupState("g"), 10)
+    requests.take(connection, SendToGroup("g", text_payload("typed")), 10)
+    requests.take(connection, SetGroupState("g", {"typing": "no"}), 10)
+    assert [b"typed" in data for data in socket.transport.written[-2:]] == [True, False]

@@ -109,3 +109,9 @@ MAX_STREAM_ERROR_CHARS = 1024
 
 MAX_GROUP_STATE_BYTES = 8192
 """Keys and values of one connection's state in one group, UTF-8. ours."""
+
+MAX_GROUP_STATES = 1000
+"""Groups in which one connection has a state or a subscription to states. ours."""
+
+MAX_GROUP_STATES_BYTES = 4 * 1_048_576
+"""All states in one group, as JSON: a subscriber gets them at once and may leave 16 MiB. ours."""

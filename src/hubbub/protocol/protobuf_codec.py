@@ -7,6 +7,7 @@ Loading this module loads `google.protobuf`: only who speaks the subprotocol doe
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -168,7 +169,10 @@ def _stream_end(message: UpstreamMessage.StreamEndMessage) -> Request:
 
 
 def _set_group_state(message: UpstreamMessage.SetGroupStateMessage) -> Request:
-    state = dict(message.state.entries) if message.HasField("state") else None
+    state = None
+    if message.HasField("state"):
+        # One entry more than may be is enough to be refused; taking all would hold up everybody.
+        state = dict(islice(message.state.entries.items(), limits.MAX_GROUP_STATE_BYTES + 1))
     return SetGroupState(group_name(message.group), state, _ack_id(message))
 
 
@@ -446,7 +450,7 @@ def data_message(body: bytes, sequence_id: int | None = None) -> bytes:
 
 def group_state_body(message: GroupStateSnapshot | GroupStateUpdate) -> bytes:
     """A group state message without its sequence id, made once for all receivers."""
-    body = _field(b"\x0a", message.group.encode())
+    fields = [_field(b"\x0a", message.group.encode())]
     for item in message.items:
         state = None if item.state is None else StateItemMessage.GroupState(entries=item.state)
         told = StateItemMessage(
@@ -455,8 +459,8 @@ def group_state_body(message: GroupStateSnapshot | GroupStateUpdate) -> bytes:
             state=state,
             updated_at=item.updated_at,
         )
-        body += _field(b"\x12", told.SerializeToString())
-    return body
+        fields.append(_field(b"\x12", told.SerializeToString()))
+    return b"".join(fields)
 
 
 def group_state(

@@ -1,7 +1,9 @@
 """A small map of each connection in each group, and who wants to hear of its changes."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
 
 from hubbub.protocol import limits
 from hubbub.protocol.messages import GroupStateItem, GroupStateSnapshot, GroupStateUpdate
@@ -9,10 +11,45 @@ from hubbub.service.connection import Connection
 from hubbub.service.delivery import Batch, fan_out
 from hubbub.service.forms import Outgoing
 
+PART_BYTES = 262_144
+"""Of a snapshot. One frame for a group of ten thousand would be more than many readers take."""
+_ITEM_BYTES = 150
+"""About what stands around the state of one connection: its ids and the time."""
 
-def is_too_large(state: Mapping[str, str]) -> bool:
-    size = sum(len(key.encode()) + len(value.encode()) for key, value in state.items())
-    return size > limits.MAX_GROUP_STATE_BYTES
+
+class _Group:
+    """Who has which state in one group, and who subscribes."""
+
+    __slots__ = ("items", "size", "sizes", "subscribers")
+
+    def __init__(self) -> None:
+        self.items: dict[str, GroupStateItem] = {}
+        self.sizes: dict[str, int] = {}
+        self.size = 0
+        """The sum of `sizes`: bytes on the wire, about."""
+        self.subscribers: dict[str, Connection] = {}
+
+    def put(self, item: GroupStateItem, size: int) -> None:
+        self.drop(item.connection_id)
+        self.items[item.connection_id] = item
+        self.sizes[item.connection_id] = size
+        self.size += size
+
+    def drop(self, connection_id: str) -> None:
+        if self.items.pop(connection_id, None) is not None:
+            self.size -= self.sizes.pop(connection_id)
+
+    def parts(self) -> Iterator[tuple[GroupStateItem, ...]]:
+        """The items in portions of a frame; at least one, which may be empty."""
+        part: list[GroupStateItem] = []
+        size = 0
+        for connection_id, item in self.items.items():
+            if part and size + self.sizes[connection_id] > PART_BYTES:
+                yield tuple(part)
+                part, size = [], 0
+            part.append(item)
+            size += self.sizes[connection_id]
+        yield tuple(part)
 
 
 class GroupStates:
@@ -21,53 +58,76 @@ class GroupStates:
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         """`now`: Unix seconds."""
         self._now = now
-        self._items: dict[str, dict[str, GroupStateItem]] = {}
-        self._subscribers: dict[str, dict[str, Connection]] = {}
+        self._groups: dict[str, _Group] = {}
+        """Only those in which somebody has a state or a subscription."""
         self._groups_of: dict[str, set[str]] = {}
         self._latest: dict[str, int] = {}
+
+    def fault(
+        self, connection: Connection, group: str, state: Mapping[str, str] | None = None
+    ) -> str:
+        """Why the connection cannot have this state in the group, or subscribe; "" if it can."""
+        mine = self._groups_of.get(connection.id, ())
+        if group not in mine and len(mine) >= limits.MAX_GROUP_STATES:
+            return f"states of {limits.MAX_GROUP_STATES} groups are the most for a connection"
+        if state is None:
+            return ""
+        if _is_too_large(state):
+            return "the state is too large"
+        found = self._groups.get(group)
+        if found is not None:
+            size = found.size - found.sizes.get(connection.id, 0) + _wire_size(state)
+            if size > limits.MAX_GROUP_STATES_BYTES:
+                return "the states of the group together would be too large"
+        return ""
 
     def set(
         self, connection: Connection, group: str, state: Mapping[str, str] | None
     ) -> list[Connection]:
         """Replace the connection's whole state; None clears it. Subscribers hear of it at once."""
-        items = self._items.setdefault(group, {})
-        if state is None and connection.id not in items:
-            self._drop_empty(group)
+        found = self._groups.get(group)
+        if state is None and (found is None or connection.id not in found.items):
             return []
+        if found is None:
+            found = self._groups[group] = _Group()
         item = GroupStateItem(
             connection.id, self._stamp(connection), connection.user_id or None, state
         )
         if state is None:
-            del items[connection.id]
-            self._drop_empty(group)
+            found.drop(connection.id)
+            self._drop_unused(connection, group, found)
         else:
-            items[connection.id] = item
+            found.put(item, _wire_size(state))
             self._groups_of.setdefault(connection.id, set()).add(group)
         update = Outgoing(GroupStateUpdate(group, (item,)))
-        return fan_out(self._subscribers.get(group, {}).values(), Batch((update,)))
+        return fan_out(found.subscribers.values(), Batch((update,)))
 
     def subscribe(self, connection: Connection, group: str) -> list[Connection]:
-        """One snapshot now, then each change."""
-        self._subscribers.setdefault(group, {})[connection.id] = connection
+        """One snapshot now, then each change. What is too much for a frame comes as changes."""
+        found = self._groups.get(group)
+        if found is None:
+            found = self._groups[group] = _Group()
+        found.subscribers[connection.id] = connection
         self._groups_of.setdefault(connection.id, set()).add(group)
-        items = tuple(self._items.get(group, {}).values())
-        snapshot = Outgoing(GroupStateSnapshot(group, items))
-        return fan_out((connection,), Batch((snapshot,)))
+        message: GroupStateSnapshot | GroupStateUpdate | None = None
+        for items in found.parts():
+            if message is None:
+                message = GroupStateSnapshot(group, items)
+            else:
+                message = GroupStateUpdate(group, items)
+            if slow := fan_out((connection,), Batch((Outgoing(message),))):
+                return slow
+        return []
 
     def unsubscribe(self, connection: Connection, group: str) -> None:
-        subscribers = self._subscribers.get(group)
-        if subscribers is None:
-            return
-        subscribers.pop(connection.id, None)
-        if not subscribers:
-            del self._subscribers[group]
+        found = self._groups.get(group)
+        if found is not None and found.subscribers.pop(connection.id, None) is not None:
+            self._drop_unused(connection, group, found)
 
     def left(self, connection: Connection, group: str) -> list[Connection]:
         """The connection is no member any more: its state and its subscription are gone."""
-        groups = self._groups_of.get(connection.id)
-        if groups is None or group not in groups:
+        if group not in self._groups_of.get(connection.id, ()):
             return []
-        groups.discard(group)
         self.unsubscribe(connection, group)
         return self.set(connection, group, None)
 
@@ -76,7 +136,6 @@ class GroupStates:
         slow: list[Connection] = []
         for group in list(self._groups_of.get(connection.id, ())):
             slow += self.left(connection, group)
-        self._groups_of.pop(connection.id, None)
         self._latest.pop(connection.id, None)
         return slow
 
@@ -86,6 +145,24 @@ class GroupStates:
         self._latest[connection.id] = stamp
         return stamp
 
-    def _drop_empty(self, group: str) -> None:
-        if not self._items[group]:
-            del self._items[group]
+    def _drop_unused(self, connection: Connection, group: str, found: _Group) -> None:
+        """Forget that the connection is in the group, and the group, where nothing is left."""
+        if connection.id not in found.items and connection.id not in found.subscribers:
+            mine = self._groups_of[connection.id]
+            mine.discard(group)
+            if not mine:
+                del self._groups_of[connection.id]
+        if not found.items and not found.subscribers:
+            del self._groups[group]
+
+
+def _is_too_large(state: Mapping[str, str]) -> bool:
+    # The number first: a message full of short keys would take long to add up.
+    if len(state) > limits.MAX_GROUP_STATE_BYTES:
+        return True
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in state.items())
+    return size > limits.MAX_GROUP_STATE_BYTES
+
+
+def _wire_size(state: Mapping[str, str]) -> int:
+    return len(msgspec.json.encode(state)) + _ITEM_BYTES

@@ -283,10 +283,19 @@ class Hub:
             if name in connection.groups:
                 self._remove(connection, name)
 
+    def group_state_fault(
+        self, connection: Connection, group: str, state: Mapping[str, str] | None = None
+    ) -> str:
+        """Why the connection cannot have this state, or subscribe; "" if it can."""
+        return self._states.fault(connection, group, state)
+
     def set_group_state(
         self, connection: Connection, group: str, state: Mapping[str, str] | None
     ) -> None:
         """Replace what the connection, a member, says of itself in the group; None clears it."""
+        self.flush()  # may close slow clients: this one too, which has then left the group
+        if connection.groups is None or group not in connection.groups:
+            return
         self._close_slow_soon(self._states.set(connection, group, state))
 
     def subscribe_group_state(self, connection: Connection, group: str) -> None:

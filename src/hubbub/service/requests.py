@@ -34,7 +34,6 @@ from hubbub.protocol.messages import (
 from hubbub.protocol.service_session import State
 from hubbub.service.connection import Connection, Lane
 from hubbub.service.forms import PLAIN
-from hubbub.service.group_states import is_too_large
 from hubbub.service.hub import Hub
 from hubbub.service.observe import Counts
 from hubbub.service.streams import Streams
@@ -115,8 +114,7 @@ class Requests:
             case SetGroupState():
                 self._set_group_state(connection, verdict)
             case SubscribeGroupState():
-                self._ack(connection, verdict.ack_id)
-                self._hub.subscribe_group_state(connection, verdict.group)
+                self._subscribe_group_state(connection, verdict)
             case UnsubscribeGroupState():
                 self._hub.unsubscribe_group_state(connection, verdict.group)
                 self._ack(connection, verdict.ack_id)
@@ -145,11 +143,20 @@ class Requests:
         error = None
         if connection.groups is None or request.group not in connection.groups:
             error = ErrorDetail("Forbidden", "only members have a state in a group")
-        elif request.state is not None and is_too_large(request.state):
-            error = ErrorDetail("BadRequest", "the state is too large")
+        elif request.state is not None and (
+            fault := self._hub.group_state_fault(connection, request.group, request.state)
+        ):
+            error = ErrorDetail("BadRequest", fault)
         else:
             self._hub.set_group_state(connection, request.group, request.state)
         self._ack(connection, request.ack_id, error)
+
+    def _subscribe_group_state(self, connection: Connection, request: SubscribeGroupState) -> None:
+        if fault := self._hub.group_state_fault(connection, request.group):
+            self._ack(connection, request.ack_id, ErrorDetail("BadRequest", fault))
+            return
+        self._ack(connection, request.ack_id)
+        self._hub.subscribe_group_state(connection, request.group)
 
     def _ack(
         self, connection: Connection, ack_id: int | None, error: ErrorDetail | None = None
