@@ -193,8 +193,8 @@ def _usual_content(token: str, keys: Sequence[str]) -> bytes | None:
     and refuses nothing: None leaves the judgement to PyJWT.
     """
     signed, _, signature = token.rpartition(".")
-    header, _, content = signed.partition(".")
-    if len(header) > _MAX_USUAL_HEADER_CHARS or not _is_usual_header(header):
+    header, dot, content = signed.partition(".")
+    if not dot or len(header) > _MAX_USUAL_HEADER_CHARS or not _is_usual_header(header):
         return None
     message, told = signed.encode(), signature.encode()
     for key in keys:
