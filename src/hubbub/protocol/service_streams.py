@@ -82,10 +82,10 @@ class PublishedStreams:
         stream = self._streams.get(request.stream_id)
         if stream is None:
             return _closed(request.stream_id, "StreamNotFound", "no such stream is active")
-        if isinstance(request, StreamEnd):
-            return self._end(request.stream_id, request.error, None)
         if not permissions.can_send(stream.group):
             return self._fail(request.stream_id, "Forbidden", "no permission to send any more")
+        if isinstance(request, StreamEnd):
+            return self._end(request.stream_id, request.error, None)
         if request.problem:
             return self._fail(request.stream_id, "BadRequest", request.problem)
         if not is_accepting:

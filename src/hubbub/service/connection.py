@@ -6,7 +6,7 @@ from typing import Protocol
 
 from hubbub.protocol import limits
 from hubbub.protocol.filters import Attributes
-from hubbub.protocol.messages import Ack, Request, Response
+from hubbub.protocol.messages import Ack, Request, Response, StreamClosed
 from hubbub.protocol.service_session import ServiceSession
 from hubbub.protocol.service_streams import PublishedStreams
 from hubbub.service.forms import PLAIN, Form
@@ -61,7 +61,7 @@ class Lane:
 
 class Connection:
     __slots__ = (
-        "_held_acks",
+        "_held",
         "form",
         "groups",
         "id",
@@ -102,7 +102,7 @@ class Connection:
         self.stream_timer: asyncio.TimerHandle | None = None
         """Runs while a stream may become idle too long."""
         self.window: asyncio.TimerHandle | None = None
-        self._held_acks: deque[Ack] | None = None
+        self._held: deque[Ack | StreamClosed] | None = None
 
     @property
     def attributes(self) -> Attributes:
@@ -120,20 +120,20 @@ class Connection:
     def respond(self, response: Response) -> bool:
         """Send a response that carries no sequence id. False: the reader is too slow.
 
-        While the client is away acks wait for its return (as many as ack ids are remembered);
-        other responses are dropped. A plain client gets none.
+        While the client is away acks and ends of its streams wait for its return (as many as ack
+        ids are remembered); other responses are dropped. A plain client gets none.
         """
         if self.form is PLAIN:
             return True
         if self.outbox is None:
-            if isinstance(response, Ack):
-                if self._held_acks is None:
-                    self._held_acks = deque(maxlen=limits.ACK_ID_MEMORY)
-                self._held_acks.append(response)
+            if isinstance(response, Ack | StreamClosed):
+                if self._held is None:
+                    self._held = deque(maxlen=limits.ACK_ID_MEMORY)
+                self._held.append(response)
             return True
         return self.outbox.write(self.form.response(response))
 
-    def release_acks(self) -> bool:
-        """After a recovery: the acks that came meanwhile. False: the reader is too slow."""
-        held, self._held_acks = self._held_acks, None
-        return all(self.respond(ack) for ack in held or ())
+    def release_held(self) -> bool:
+        """After a recovery: the answers that waited. False: the reader is too slow."""
+        held, self._held = self._held, None
+        return all(self.respond(answer) for answer in held or ())

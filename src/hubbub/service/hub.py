@@ -117,7 +117,7 @@ class Hub:
             assert isinstance(message, Outgoing), "the hub keeps nothing else"
             data = connection.form.message(message, sequence_id)
             is_taken = is_taken and socket.outbox.write(data, 1, message.expires_at)
-        is_taken = is_taken and connection.release_acks()
+        is_taken = is_taken and connection.release_held()
         if connection.streams is not None:
             for stands_at in connection.streams.resume():
                 is_taken = is_taken and connection.respond(stands_at)
@@ -206,8 +206,9 @@ class Hub:
         """The node stops at once: every session ends and every socket is cut, without a word."""
         for connection in list(self.connections.values()):
             connection.session.feed(Input.SERVICE_CLOSED)
-            if connection.window is not None:
-                connection.window.cancel()
+            for timer in (connection.window, connection.stream_timer):
+                if timer is not None:
+                    timer.cancel()
             socket = connection.socket
             connection.detach()
             if socket is not None:
@@ -362,6 +363,8 @@ class Hub:
             earlier = self._published.setdefault(publisher, members)
             if earlier is not members:
                 self.flush()  # joined per group, its messages would overtake each other
+                if stream is not None and not stream.is_end and publisher not in self.connections:
+                    return  # the flush has turned it out, and members know that its streams ended
                 members = self.groups.get(group)
                 if members is None:
                     return

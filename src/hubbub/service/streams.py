@@ -11,6 +11,9 @@ from hubbub.service.hub import Hub
 
 log = logging.getLogger("hubbub.service")
 
+_LOOK_AGAIN_S = 1.0
+"""At the streams of a publisher that waits for its event handler."""
+
 
 class Streams:
     """The streams themselves are kept by their connections; this moves them."""
@@ -60,6 +63,12 @@ class Streams:
     def _look_for_idle(self, connection: Connection) -> None:
         connection.stream_timer = None
         if connection.streams is None:
+            return
+        if connection.lane is not None:
+            # What it sends waits behind its own event: the silence is ours.
+            connection.stream_timer = self._loop.call_later(
+                _LOOK_AGAIN_S, self._look_for_idle, connection
+            )
             return
         for outcome in connection.streams.expire(self._loop.time()):
             self._carry_out(connection, outcome)
