@@ -57,6 +57,17 @@ async def test_second_signal_cuts_the_drain_with_1() -> None:
     assert service.calls == ["drain", "drain cut", "stop"]
 
 
+async def test_closed_terminal_drains_and_told_again_cuts_nothing() -> None:
+    service, signals = FakeService(), StopSignals()
+    running = asyncio.create_task(run_until_stopped(service, signals))
+    signals.terminal_closed()
+    await service.draining.wait()
+    signals.terminal_closed()
+    assert not signals.insisted.is_set()
+    service.may_drain.set()
+    assert await running == 0
+
+
 async def test_drain_when_it_fails_still_stops_and_tells() -> None:
     service, signals = FakeService(), StopSignals()
 

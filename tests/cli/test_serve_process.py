@@ -1,5 +1,6 @@
 """`hubbub serve` as a process of its own: ready line, signals, keys, and the other commands."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import termios
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -213,29 +214,59 @@ def test_sighup_takes_the_new_file_and_the_client_stays(programs: Programs, tmp_
     assert program.end()[0] == 0
 
 
-def test_closed_terminal_ends_the_service_kindly(tmp_path: Path) -> None:
+@contextlib.contextmanager
+def in_a_terminal(
+    state: Path, before: Callable[[], object] = lambda: None
+) -> Iterator[tuple[subprocess.Popen[str], Callable[[], None]]]:
+    """A service that is ready, and how to close its terminal. `before`: done in its process."""
     ours, theirs = os.openpty()
+
+    def prepare() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        before()
+
     process = subprocess.Popen(
         [sys.executable, "-m", "hubbub.cli.main", "serve", "--port", "0"],
         stdin=theirs,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=os.environ | {"XDG_STATE_HOME": str(tmp_path)},
+        env=os.environ | {"XDG_STATE_HOME": str(state)},
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=prepare,
     )
     try:
         os.close(theirs)
         assert process.stdout is not None
         assert "is ready" in process.stdout.readline()
-        process.send_signal(signal.SIGHUP)
-        assert process.stderr is not None
-        while "settings reloaded" not in process.stderr.readline():
-            assert process.poll() is None
-        os.close(ours)
-        process.communicate(timeout=30)
-        assert process.returncode == 0
+        yield process, lambda: os.close(ours)
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
+
+
+def wait_for_reload(process: subprocess.Popen[str]) -> None:
+    assert process.stderr is not None
+    while "settings reloaded" not in process.stderr.readline():
+        assert process.poll() is None
+
+
+def test_closed_terminal_ends_the_service_kindly(tmp_path: Path) -> None:
+    with in_a_terminal(tmp_path) as (process, close_terminal):
+        process.send_signal(signal.SIGHUP)
+        wait_for_reload(process)
+        close_terminal()
+        process.communicate(timeout=30)
+        assert process.returncode == 0
+
+
+def test_service_under_nohup_outlives_its_terminal(tmp_path: Path) -> None:
+    def ignore() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    with in_a_terminal(tmp_path, ignore) as (process, close_terminal):
+        close_terminal()
+        wait_for_reload(process)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 0

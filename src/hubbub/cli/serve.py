@@ -111,12 +111,13 @@ async def _serve(args: argparse.Namespace, settings: Settings) -> int:
     signals.listen(loop)
     service = Service(settings)
     reloading = Reloading(service, partial(_load_with_key, args), args.config)
-    had_terminal = _has_terminal()
+    # Under nohup the signal was ignored: the service is meant to outlive its terminal.
+    ends_with_terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
 
     def hangup() -> None:
         # The same signal says that the terminal is closed; nobody would stop the service then.
-        if had_terminal and not _has_terminal():
-            signals.receive()
+        if ends_with_terminal and not _has_terminal():
+            signals.terminal_closed()
         else:
             reloading.ask()
 
@@ -155,6 +156,10 @@ class StopSignals:
         self._loop = loop
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.receive)
+
+    def terminal_closed(self) -> None:
+        """Drain. Kernel and shell may both tell it: the second time is no impatience."""
+        self.asked.set()
 
     def receive(self) -> None:
         if not self.asked.is_set():
