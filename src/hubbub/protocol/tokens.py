@@ -26,6 +26,7 @@ _ALGORITHM = "HS256"
 _jws = jwt.PyJWS(algorithms=[_ALGORITHM])
 _hmac_sha256 = HMACAlgorithm(HMACAlgorithm.SHA256)
 _MAX_USUAL_HEADER_CHARS = 256
+_decode_claims = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ def _verified(token: str, keys: Iterable[str]) -> dict[str, Any]:
     if not token.isascii():
         raise InvalidToken("the token is no JWT")
     try:
-        claims = msgspec.json.decode(_signed_content(token, keys), type=dict[str, Any])
+        claims = _decode_claims(_signed_content(token, keys))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidToken("the content of the token is no JSON object") from error
     return claims
@@ -200,7 +201,7 @@ def _usual_content(token: str, keys: Sequence[str]) -> bytes | None:
     for key in keys:
         prepared = _prepared_key(key)
         if prepared is not None and hmac.compare_digest(
-            _base64url(_hmac_sha256.sign(message, prepared)), told
+            _base64url(hmac.digest(prepared, message, hashlib.sha256)), told
         ):
             break
     else:
