@@ -16,7 +16,7 @@ from hubbub.service.group_states import GroupStates
 
 @pytest.fixture
 def states() -> GroupStates:
-    return GroupStates(now=lambda: 1.0)
+    return GroupStates(lambda: None, now=lambda: 1.0)
 
 
 def watcher() -> tuple[Connection, FakeSocket]:
@@ -77,7 +77,7 @@ async def test_states_of_a_group_have_a_bound_together(
 
 async def test_state_of_many_short_keys_is_too_large() -> None:
     many = {f"{number:x}": "" for number in range(limits.MAX_GROUP_STATE_BYTES + 1)}
-    assert "too large" in GroupStates().fault(make_connection(JSON), "g", many)
+    assert "too large" in GroupStates(lambda: None).fault(make_connection(JSON), "g", many)
 
 
 async def test_large_snapshot_goes_on_as_changes(
@@ -108,3 +108,54 @@ async def test_large_snapshot_ends_at_a_reader_that_is_too_slow(
     socket.outbox.pause()
     assert states.subscribe(connection, "g") == [connection]
     assert socket.outbox.queued_messages == 3
+
+
+async def test_changes_of_a_tick_are_told_together_and_in_order() -> None:
+    calls: list[str] = []
+    states = GroupStates(lambda: calls.append("changed"), now=lambda: 1.0)
+    one, other = make_connection(JSON, "one"), make_connection(JSON, "other")
+    states.set(one, "g", {"n": "0"})
+    assert calls == [], "nobody subscribes"
+    connection, socket = watcher()
+    assert states.flush() == states.subscribe(connection, "g") == []
+    for number in "12":
+        states.set(one, "g", {"n": number})
+        states.set(other, "g", {"n": number})
+    states.gone(one)
+    assert calls == ["changed"]
+    assert states.flush() == []
+    _, update = heard(socket)
+    told = [(item.connection_id, item.state and item.state["n"]) for item in update.items]
+    assert told == [("one", "1"), ("other", "1"), ("one", "2"), ("other", "2"), ("one", None)]
+    stamps = [item.updated_at for item in update.items if item.connection_id == "one"]
+    assert stamps == sorted(set(stamps))
+    states.set(other, "g", None)
+    assert calls == ["changed"] * 2
+
+
+async def test_who_unsubscribes_in_the_tick_of_a_change_does_not_hear_of_it(
+    states: GroupStates,
+) -> None:
+    connection, socket = watcher()
+    states.subscribe(connection, "g")
+    states.set(make_connection(JSON, "one"), "g", {})
+    states.left(connection, "g")
+    assert states.flush() == []
+    assert len(heard(socket)) == 1
+
+
+async def test_snapshot_is_made_once_for_all_who_subscribe_until_something_changes(
+    states: GroupStates,
+) -> None:
+    member = make_connection(JSON, "one")
+    states.set(member, "g", {"n": "1"})
+    frames = []
+    for change in (None, None, {"n": "2"}, {}):
+        if change is not None:
+            states.set(member, "g", change or None)
+        connection, socket = watcher()
+        states.subscribe(connection, "g")
+        frames.append(socket.transport.written[0])
+    assert frames[0] is frames[1]
+    assert [b'"n":"2"' in data for data in frames] == [False, False, True, False]
+    assert b'"items":[]' in frames[3]

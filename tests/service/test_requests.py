@@ -125,7 +125,7 @@ async def test_group_state_beyond_the_bounds_is_refused_and_changes_nothing(
     assert hub._states._groups.keys() == {"g"}
 
 
-async def test_group_state_comes_after_what_was_sent_before_it() -> None:
+async def test_change_of_group_state_comes_after_what_was_sent_before_it() -> None:
     hub, requests = await make_requests()
     connection, socket = make_connection(JSON), FakeSocket()
     connection.session.permissions = Permissions(
@@ -135,4 +135,5 @@ async def test_group_state_comes_after_what_was_sent_before_it() -> None:
     requests.take(connection, SubscribeGroupState("g"), 10)
     requests.take(connection, SendToGroup("g", text_payload("typed")), 10)
     requests.take(connection, SetGroupState("g", {"typing": "no"}), 10)
+    await asyncio.sleep(0)
     assert [b"typed" in data for data in socket.transport.written[-2:]] == [True, False]

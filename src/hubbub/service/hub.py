@@ -67,7 +67,7 @@ class Hub:
         self._upstream = upstream
         self._counts = counts
         self._make_token = make_reconnection_token
-        self._states = GroupStates()
+        self._states = GroupStates(lambda: self._loop.call_soon(self._flush_states))
         self._pending: list[Group] = []
         self._published: dict[str, Group] = {}
         """Where each publisher of this tick has published last."""
@@ -229,7 +229,7 @@ class Hub:
         if connection.lane is not None:
             connection.lane.queue.clear()
         self._cancel_streams(connection)
-        self._close_slow_soon(self._states.gone(connection))
+        self._states.gone(connection)
         self._counts["connections.ended"] += 1
         self._upstream.disconnected(connection.source, reason)
 
@@ -294,24 +294,22 @@ class Hub:
         self, connection: Connection, group: str, state: Mapping[str, str] | None
     ) -> None:
         """Replace what the connection, a member, says of itself in the group; None clears it."""
-        self.flush()  # may close slow clients: this one too, which has then left the group
-        if connection.groups is None or group not in connection.groups:
-            return
-        self._close_slow_soon(self._states.set(connection, group, state))
+        self._states.set(connection, group, state)
 
     def subscribe_group_state(self, connection: Connection, group: str) -> None:
         """A snapshot now, then every change until it unsubscribes or leaves the group."""
+        self._flush_states()
         if connection.session.state is State.ENDED:
-            return  # its own ack may have been too much for it
-        self._close_slow_soon(self._states.subscribe(connection, group))
+            return  # its own ack, or what came before, may have been too much for it
+        self.close_slow(self._states.subscribe(connection, group))
 
     def unsubscribe_group_state(self, connection: Connection, group: str) -> None:
         self._states.unsubscribe(connection, group)
 
-    def _close_slow_soon(self, slow: list[Connection]) -> None:
-        """Not at once: whoever calls is in the middle of a change of membership."""
-        if slow:
-            self._loop.call_soon(self.close_slow, slow)
+    def _flush_states(self) -> None:
+        """Changes of states come after the messages of their tick."""
+        self.flush()
+        self.close_slow(self._states.flush())
 
     def leave_all_groups(self, connection: Connection) -> None:
         if connection.groups:
@@ -326,7 +324,7 @@ class Hub:
         del group.members[connection.id]
         if not group.members:
             del self.groups[name]
-        self._close_slow_soon(self._states.left(connection, name))
+        self._states.left(connection, name)
 
     # --- sending -----------------------------------------------------------------------------
 
