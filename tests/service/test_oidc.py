@@ -415,3 +415,17 @@ async def test_service_when_the_issuer_is_away_answers_503_and_to_others_401(
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     answer = await http.get("/_hubbub/ready", headers=bearer(issuer.sign(exp=soon(), iss="x")))
     assert answer.status_code == 401
+
+
+async def test_service_when_asked_without_a_host_says_that_it_needs_one(
+    issuer: Issuer, stage: Stage
+) -> None:
+    _, http = stage
+    reader, writer = await asyncio.open_connection(http.base_url.host, http.base_url.port)
+    token = issuer.sign(exp=soon())
+    head = f"POST /api/hubs/chat/:generateToken HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n"
+    writer.write(head.encode())
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"Host" in answer

@@ -79,13 +79,15 @@ class Call:
     @property
     def origin(self) -> str:
         """`scheme://authority` as the client saw it, for addresses handed back to it."""
+        if not self.origins:
+            raise bad_request("The request has no Host header, which the answer needs.", "Host")
         return self.origins[0]
 
     @property
     def origins(self) -> list[str]:
         """Every `scheme://authority` by which the client may have called, the public one first.
 
-        Empty without a Host header: then no token fits.
+        Empty without a Host header: then no key-signed token fits.
         """
         settings = self.node.settings
         scheme: str = self.scope["scheme"]
