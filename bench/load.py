@@ -19,13 +19,14 @@ HANDSHAKES_AT_ONCE = 32
 
 @dataclass(frozen=True)
 class Target:
-    """`path` holds the query, `pid` is that of the server."""
+    """`path` holds the query, `pid` is that of the server, `key` signs REST tokens."""
 
     name: str
     host: str
     port: int
     path: str
     pid: int
+    key: str = ""
 
 
 class Socket(asyncio.Protocol):

@@ -1,6 +1,6 @@
-"""Measure hubbub beside the bare `websockets` library, on this machine, in one run.
+"""Measure hubbub beside bare libraries that do the same, on this machine, in one run.
 
-    python bench/run.py [--quick] [--save NAME] [--only SCENARIO]
+    python bench/run.py [--quick] [--rounds N] [--save NAME] [--only SCENARIO …]
 
 The method is in bench/README.md. Linux only: it reads /proc.
 """
@@ -15,11 +15,12 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,16 +33,28 @@ OPEN_FILES = 4096
 MEASUREMENT_LIMIT_S = 90
 ROLES = ["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"]
 SERVERS = ("hubbub", "websockets")
+IN_PROCESS = ("filter", "no filter")
+"""Nothing is started for these: the generator does all of it."""
+VERSIONS = ("hubbub", "picows", "uvloop", "websockets", "uvicorn", "starlette", "aiohttp", "PyJWT")
+PROGRAMS = {
+    "websockets": "server_websockets.py",
+    "starlette": "server_starlette.py",
+    "aiohttp": "server_handler.py",
+}
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """`figure`: the one of the result that is compared; `is_more_better`: which way."""
+    """`figure`: the one of the result that is compared; `is_more_better`: which way.
+
+    `servers`: what takes turns, ours first.
+    """
 
     scenario: str
     arguments: dict[str, Any]
     figure: str
     is_more_better: bool = True
+    servers: tuple[str, str] = SERVERS
 
     @property
     def title(self) -> str:
@@ -66,6 +79,30 @@ def measurements(*, quick: bool) -> list[Measurement]:
         *fanouts,
         Measurement("handshakes", {"seconds": seconds}, "handshakes_per_s"),
         Measurement("idle", idle, "kib_per_connection", is_more_better=False),
+        *(
+            Measurement(
+                "rest",
+                {"seconds": seconds, "to": to, "listeners": listeners},
+                "server_cpu_us_per_request",
+                is_more_better=False,
+                servers=("hubbub", "starlette"),
+            )
+            for to, listeners in (("group", 0), ("group", 10), ("user", 1))
+        ),
+        Measurement(
+            "filters",
+            {"seconds": seconds, "connections": 1000 if quick else 10_000},
+            "server_cpu_us_per_send",
+            is_more_better=False,
+            servers=("filter", "no filter"),
+        ),
+        Measurement(
+            "upstream",
+            {"seconds": seconds},
+            "caller_cpu_us_per_event",
+            is_more_better=False,
+            servers=("hubbub", "aiohttp"),
+        ),
     ]
 
 
@@ -83,27 +120,56 @@ def _prepare(core: int) -> None:
 
 
 @contextmanager
-def running(server: str) -> Iterator[Target]:
+def running(server: str, scenario: str) -> Iterator[Target]:
     """A fresh server process, ready; ended afterwards."""
+    if server in IN_PROCESS:
+        yield Target(server, "", 0, "", 0)
+        return
     key = secrets.token_urlsafe(32)
-    if server == "hubbub":
-        program = str(Path(sys.executable).parent / "hubbub")
-        command = [program, "serve", "--host", "127.0.0.1", "--port", "0", "--json"]
-    else:
-        command = [sys.executable, str(HERE / "server_websockets.py")]
+    with ExitStack() as stack:
+        if server == "hubbub":
+            program = str(Path(sys.executable).parent / "hubbub")
+            command = [program, "serve", "--host", "127.0.0.1", "--port", "0", "--json"]
+            if scenario == "upstream":
+                _, handler = stack.enter_context(
+                    _process("event handler", _program("aiohttp"), core=1)
+                )
+                folder = Path(stack.enter_context(TemporaryDirectory()))
+                (folder / "hubbub.toml").write_text(
+                    "[[hubs.bench.event_handlers]]\n"
+                    f'url_template = "http://127.0.0.1:{handler["port"]}/"\n'
+                    'user_event_pattern = "*"\n'
+                )
+                command += ["--config", str(folder / "hubbub.toml")]
+        else:
+            command = _program(server)
+        core = 1 if server == "aiohttp" else 0
+        pid, told = stack.enter_context(_process(server, command, core, key))
+        yield _target(server, told, key, pid)
+
+
+def _program(server: str) -> list[str]:
+    return [sys.executable, str(HERE / PROGRAMS[server])]
+
+
+@contextmanager
+def _process(
+    name: str, command: list[str], core: int, key: str = ""
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """A program that tells where it listens: its pid and its first line."""
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "HUBBUB_ACCESS_KEY": key},
-        preexec_fn=lambda: _prepare(0),  # no threads here, so this is safe
+        preexec_fn=lambda: _prepare(core),  # no threads here, so this is safe
     )
     try:
         assert process.stdout is not None
         first = process.stdout.readline()
         if not first:
-            raise SystemExit(f"{server} did not start: exit status {process.wait(10)}")
-        yield _target(server, json.loads(first), key, process.pid)
+            raise SystemExit(f"{name} did not start: exit status {process.wait(10)}")
+        yield process.pid, json.loads(first)
     finally:
         process.terminate()
         try:
@@ -121,7 +187,7 @@ def _target(server: str, told: dict[str, Any], key: str, pid: int) -> Target:
     url = urlsplit(client.get_client_access_token(user_id="u", roles=ROLES).url)
     assert url.hostname is not None
     assert url.port is not None
-    return Target(server, url.hostname, url.port, f"{url.path}?{url.query}", pid)
+    return Target(server, url.hostname, url.port, f"{url.path}?{url.query}", pid, key)
 
 
 def measure(measurement: Measurement, target: Target) -> dict[str, float]:
@@ -154,7 +220,7 @@ def machine() -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "load_average_before": os.getloadavg()[0],
-        "versions": {name: version(name) for name in ("hubbub", "picows", "uvloop", "websockets")},
+        "versions": {name: version(name) for name in VERSIONS},
     }
 
 
@@ -163,36 +229,42 @@ def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
 
 
 def show(measurement: Measurement, result: dict[str, dict[str, float]]) -> None:
-    ours, theirs = (result[server][measurement.figure] for server in SERVERS)
+    our_name, other_name = measurement.servers
+    ours, theirs = (result[server][measurement.figure] for server in measurement.servers)
     ratio = ours / theirs if measurement.is_more_better else theirs / ours
     print(f"{measurement.title}: {measurement.figure}")
-    print(f"  hubbub {ours:>12,.1f}   websockets {theirs:>12,.1f}   {ratio:.2f} times as good")
-    for name in result["hubbub"]:
-        if "cpu" in name and name in result["websockets"]:
-            values = [result[server][name] for server in SERVERS]
-            print(f"  {name:<32} hubbub {values[0]:>8.2f}   websockets {values[1]:>8.2f}")
-    if any(result[server]["generator_cpu_share"] > 0.95 for server in SERVERS):
+    print(
+        f"  {our_name} {ours:>12,.1f}   {other_name} {theirs:>12,.1f}   {ratio:.2f} times as good"
+    )
+    for name in result[our_name]:
+        if "cpu" in name and name in result[other_name]:
+            values = [result[server][name] for server in measurement.servers]
+            print(f"  {name:<32} {our_name} {values[0]:>8.2f}   {other_name} {values[1]:>8.2f}")
+    if any(result[server]["generator_cpu_share"] > 0.95 for server in measurement.servers):
         print("  the generator was the limit: read the CPU figures, not the rates")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one short round, about 15 seconds")
+    parser.add_argument("--quick", action="store_true", help="one short round, about 45 seconds")
     parser.add_argument("--save", metavar="NAME", help="name of the file in bench/results")
-    parser.add_argument("--only", metavar="SCENARIO", help="fanout, handshakes or idle")
+    parser.add_argument("--only", nargs="+", metavar="SCENARIO", help="for example fanout rest")
+    parser.add_argument("--rounds", type=int, help="default 3, with --quick 1")
     options = parser.parse_args()
-    rounds = 1 if options.quick else 3
+    rounds = options.rounds or (1 if options.quick else 3)
     before = machine()
     results: list[dict[str, Any]] = []
     for measurement in measurements(quick=options.quick):
-        if options.only and measurement.scenario != options.only:
+        if options.only and measurement.scenario not in options.only:
             continue
-        by_server: dict[str, list[dict[str, float]]] = {server: [] for server in SERVERS}
+        by_server: dict[str, list[dict[str, float]]] = {
+            server: [] for server in measurement.servers
+        }
         for _ in range(rounds):
-            for server in SERVERS:
-                with running(server) as target:
+            for server in measurement.servers:
+                with running(server, measurement.scenario) as target:
                     by_server[server].append(measure(measurement, target))
-        result = {server: medians(by_server[server]) for server in SERVERS}
+        result = {server: medians(by_server[server]) for server in measurement.servers}
         show(measurement, result)
         results.append({**asdict(measurement), "medians": result, "rounds": by_server})
     now = datetime.now(UTC)
