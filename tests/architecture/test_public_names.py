@@ -74,6 +74,7 @@ PUBLIC = {
         "UserEventRequest",
         "UserEventResponse",
     },
+    "hubbub.testing": {"FaultProxy", "History", "Hub"},
     "hubbub.browser": {"client_source"},
 }
 

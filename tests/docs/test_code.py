@@ -36,6 +36,22 @@ def test_pages_that_newcomers_copy_from_have_only_code_that_is_run() -> None:
     assert len(RUNNABLE) >= 8
 
 
+async def test_python_that_is_a_test_of_a_user_passes(tmp_path: Path) -> None:
+    """In one run of its own, as in the user's project: with the plugin and nothing of ours."""
+    tests = [block for block in PYTHON if "pytest" in block.marks]
+    (tmp_path / "test_page.py").write_text("\n\n".join(block.text for block in tests))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+        *("-o", "asyncio_mode=auto", "test_page.py"),
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0, out.decode()
+    assert f"{len(tests)} passed" in out.decode()
+
+
 @pytest.mark.parametrize("block", RUNNABLE, ids=by_name)
 async def test_python_that_is_marked_runs(block: Block, tmp_path: Path) -> None:
     async with Service(Settings(port=0)) as service:
