@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from hubbub.protocol import limits
 from hubbub.protocol.messages import (
     Ack,
     CancelInvocation,
@@ -146,6 +147,25 @@ def test_invocation_is_pending_until_finished_or_cancelled() -> None:
     assert here.receive(invoke) is invoke
     assert here.invocation_finished(InvokeResponse("1")) == InvokeResponse("1")
     assert here.receive(invoke) is invoke
+
+
+def test_data_of_pending_invocations_has_a_bound_together() -> None:
+    here = session()
+    half = text_payload("x" * (limits.MAX_INVOCATIONS_BYTES // 2))
+    assert isinstance(here.receive(Invoke("1", "e", half)), Invoke)
+    assert isinstance(here.receive(Invoke("2", "e", half)), Invoke)
+    answer = here.receive(Invoke("3", "e", text_payload("x")))
+    assert isinstance(answer, InvokeResponse)
+    assert answer.error is not None
+    assert answer.error.name == "BadRequest"
+    assert isinstance(here.receive(Invoke("3", "e")), Invoke)
+    assert here.invocation_finished(InvokeResponse("1")) is not None
+    assert isinstance(here.receive(Invoke("4", "e", text_payload("x"))), Invoke)
+
+
+def test_invocation_alone_is_taken_whatever_its_size() -> None:
+    more = text_payload("x" * (limits.MAX_INVOCATIONS_BYTES + 1))
+    assert isinstance(session().receive(Invoke("1", "e", more)), Invoke)
 
 
 # --- numbering -------------------------------------------------------------------------------

@@ -56,6 +56,9 @@ CLOCK_SKEW_S = 300
 MAX_INVOCATIONS = 100
 """Pending invocations of one connection. ours."""
 
+MAX_INVOCATIONS_BYTES = 4 * 1_048_576
+"""Data of the pending invocations of one connection; one alone is always taken. ours."""
+
 MAX_INVOCATION_ID_CHARS = 256
 """Length of an `invocationId`. ours."""
 

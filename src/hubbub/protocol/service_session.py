@@ -9,9 +9,9 @@ The session outlives its socket when the subprotocol is reliable. Three parts, n
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import NamedTuple, Protocol, cast
 
 from hubbub.protocol import limits
@@ -198,7 +198,8 @@ class ServiceSession:
         self.permissions = permissions
         self.is_reliable = is_reliable
         self.state = State.ATTACHED
-        self.invocations: AbstractSet[str] = _NOTHING
+        self.invocations: Mapping[str, int] = _NOTHING
+        """The pending ones, and bytes of the data of each."""
         self.unacknowledged = (
             Unacknowledged(max_unacknowledged, max_unacknowledged_bytes) if is_reliable else None
         )
@@ -309,16 +310,20 @@ class ServiceSession:
 
     def _judge_invocation(self, request: Invoke) -> Invoke | InvokeResponse:
         invocation_id = request.invocation_id
+        size = request.payload.size if request.payload is not None else 0
+        pending_bytes = sum(self.invocations.values())
         problem = ""
         if invocation_id in self.invocations:
             problem = "an invocation with this id is pending"
         elif len(self.invocations) >= self._max_invocations:
             problem = f"{self._max_invocations} invocations are pending"
+        elif pending_bytes and pending_bytes + size > limits.MAX_INVOCATIONS_BYTES:
+            problem = f"the pending invocations hold {pending_bytes} bytes"
         if problem:
             return InvokeResponse(invocation_id, error=ErrorDetail("BadRequest", problem))
         if not self.invocations:
-            self.invocations = set()
-        cast(set[str], self.invocations).add(invocation_id)
+            self.invocations = {}
+        cast(dict[str, int], self.invocations)[invocation_id] = size
         return request
 
     def invocation_finished(self, response: InvokeResponse) -> InvokeResponse | None:
@@ -329,9 +334,9 @@ class ServiceSession:
         return response
 
     def _forget_invocation(self, invocation_id: str) -> None:
-        cast(set[str], self.invocations).discard(invocation_id)
+        cast(dict[str, int], self.invocations).pop(invocation_id, None)
 
 
 _PONG = Pong()
-_NOTHING: AbstractSet[str] = frozenset()
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 _NO_ORDER: deque[int] = deque(maxlen=0)
