@@ -66,13 +66,14 @@ class Flood:
         harness = HARNESSES[name]
         return damaged(self._draw.choice(harness.seeds), harness.words, self._draw)
 
-    async def _say(self, data: bytes) -> None:
-        """Say it, end our side, and wait for the end of the other one; or hang up at once."""
+    async def _say(self, data: bytes, *, ends: bool = True) -> None:
+        """Say it, end our side if so, and wait for the end of the other one; or hang up at once."""
         reader, writer = await asyncio.open_connection(*self._authority.split(":"))
         try:
             writer.write(data)
             if self._draw.randrange(5):
-                writer.write_eof()
+                if ends:
+                    writer.write_eof()
                 async with asyncio.timeout(WAIT_S):
                     while await reader.read(65_536):
                         pass
@@ -122,9 +123,11 @@ class Flood:
         size = len(body) + self._draw.choice((0, 0, 0, -1, 7))
         head = (
             f" HTTP/1.1\r\nHost: {self._authority}\r\nAuthorization: Bearer {token}\r\n"
-            f"Content-Type: {self._draw.choice(TYPES)}\r\nContent-Length: {size}\r\n\r\n"
+            f"Content-Type: {self._draw.choice(TYPES)}\r\nContent-Length: {size}\r\nConnection: close\r\n\r\n"
         )
-        await self._say(f"{method} {path}".encode() + query + head.encode() + body)
+        await self._say(
+            f"{method} {path}".encode() + query + head.encode() + body, ends=size > len(body)
+        )
 
     def _upgrade(self, kind: str | None) -> bytes:
         token = access_token(self._service, user_id="u", roles=ALL_ROLES, groups=("g",))
