@@ -9,11 +9,11 @@ import hmac
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from hubbub.appserver import wire
-from hubbub.appserver.answers import HandlerAnswer, text_answer
+from hubbub.appserver.answers import HandlerAnswer, HttpHandler, text_answer
 from hubbub.appserver.events import (
     ConnectedRequest,
     ConnectRequest,
@@ -25,11 +25,6 @@ from hubbub.appserver.events import (
     UserEventResponse,
 )
 from hubbub.protocol import cloudevents, names
-
-if TYPE_CHECKING:
-    from hubbub.appserver.asgi import HandlerApp
-    from hubbub.appserver.on_aiohttp import AiohttpRoute
-    from hubbub.appserver.wsgi import WsgiApp
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +43,7 @@ _UserEvent = TypeVar("_UserEvent", bound=UserEventCallback)
 _Notice = TypeVar("_Notice", ConnectedRequest, DisconnectedRequest)
 
 
-class EventHandler:
+class EventHandler(HttpHandler):
     """The callbacks of one hub.
 
     `connect` and user events wait for their callback. `connected` and `disconnected` are answered
@@ -141,24 +136,6 @@ class EventHandler:
     ) -> HandlerAnswer:
         """For the adapters: an event's query says nothing."""
         return await self.handle(method, headers, body)
-
-    def asgi(self) -> "HandlerApp":
-        """An ASGI app around this handler, to serve alone or to mount at any path."""
-        from hubbub.appserver.asgi import HandlerApp
-
-        return HandlerApp(self)
-
-    def wsgi(self) -> "WsgiApp":
-        """A WSGI app around this handler, for Flask, Django and the like."""
-        from hubbub.appserver.wsgi import WsgiApp
-
-        return WsgiApp(self)
-
-    def aiohttp(self) -> "AiohttpRoute":
-        """A request handler for aiohttp: `app.router.add_route("*", path, handler.aiohttp())`."""
-        from hubbub.appserver.on_aiohttp import aiohttp_route
-
-        return aiohttp_route(self)
 
     async def aclose(self, *, timeout: float = 10.0) -> None:
         """Wait for running `connected` and `disconnected` callbacks, then cancel what is left."""

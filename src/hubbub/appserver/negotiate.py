@@ -3,21 +3,15 @@
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from hubbub.appserver import wire
-from hubbub.appserver.answers import HandlerAnswer, text_answer
+from hubbub.appserver.answers import HandlerAnswer, HttpHandler, text_answer
 from hubbub.appserver.events import Refused
 from hubbub.appserver.service_client import ServiceClient
 from hubbub.appserver.sync_service_client import SyncServiceClient
-
-if TYPE_CHECKING:
-    from hubbub.appserver.asgi import HandlerApp
-    from hubbub.appserver.on_aiohttp import AiohttpRoute
-    from hubbub.appserver.wsgi import WsgiApp
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +38,7 @@ class ClientGrant:
 Decide = Callable[[NegotiateRequest], Awaitable[ClientGrant]]
 
 
-class Negotiator:
+class Negotiator(HttpHandler):
     """Answers GET and POST with `{"url": "ws…?access_token=…"}`, for this one client.
 
     `decide` looks at the application's own session and gives a grant, or raises `Refused`.
@@ -79,21 +73,3 @@ class Negotiator:
 
     async def aclose(self) -> None:
         """Nothing of its own runs; the client belongs to whoever made it."""
-
-    def asgi(self) -> "HandlerApp":
-        """As an ASGI app, to mount at a path."""
-        from hubbub.appserver.asgi import HandlerApp
-
-        return HandlerApp(self)
-
-    def wsgi(self) -> "WsgiApp":
-        """As a WSGI app, for Flask, Django and the like."""
-        from hubbub.appserver.wsgi import WsgiApp
-
-        return WsgiApp(self)
-
-    def aiohttp(self) -> "AiohttpRoute":
-        """As a request handler for aiohttp."""
-        from hubbub.appserver.on_aiohttp import aiohttp_route
-
-        return aiohttp_route(self)

@@ -4,6 +4,7 @@ The roles of a client do not matter here: they limit what it may ask for itself.
 """
 
 import heapq
+from collections.abc import Callable
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -11,6 +12,7 @@ from starlette.responses import Response
 
 from hubbub.protocol.filters import Predicate
 from hubbub.protocol.messages import DataType
+from hubbub.service.connection import Connection
 from hubbub.service.hub import Hub, select
 from hubbub.service.rest import answers, cursor
 from hubbub.service.rest.body import read_payload
@@ -50,22 +52,20 @@ async def remove_connection(call: Call) -> Response:
 
 async def add_matching(call: Call) -> Response:
     """Every connection of the hub that the filter matches joins every group."""
-    hub = call.hub
-    groups, matches = await _read_bulk(call)
-    matches = await settled(matches, hub.connections.values())
-    chosen = list(select(hub.connections.values(), matches=matches))
-    pairs = ((connection, group) for connection in chosen for group in groups)
-    await in_turns(pairs, lambda pair: hub.join_group(*pair))
-    return answers.empty(200)
+    return await _change_matching(call, call.hub.join_group)
 
 
 async def remove_matching(call: Call) -> Response:
+    return await _change_matching(call, call.hub.leave_group)
+
+
+async def _change_matching(call: Call, change: Callable[[Connection, str], None]) -> Response:
     hub = call.hub
     groups, matches = await _read_bulk(call)
     matches = await settled(matches, hub.connections.values())
     chosen = list(select(hub.connections.values(), matches=matches))
     pairs = ((connection, group) for connection in chosen for group in groups)
-    await in_turns(pairs, lambda pair: hub.leave_group(*pair))
+    await in_turns(pairs, lambda pair: change(*pair))
     return answers.empty(200)
 
 
