@@ -167,6 +167,30 @@ async def test_iterator_ends_when_the_client_is_stopped(near: Near) -> None:
     await in_thread(work)
 
 
+async def test_call_that_comes_while_the_thread_ends_is_not_left_waiting(near: Near) -> None:
+    url = near.url()
+
+    def work() -> None:
+        client = SyncClient(url)
+        client.start()
+        ended: list[BaseException] = []
+
+        def wait() -> None:
+            try:
+                client.call(asyncio.Event().wait())
+            except ClientStateError as error:
+                ended.append(error)
+
+        waiting = threading.Thread(target=wait, daemon=True)
+        waiting.start()
+        waiting.join(0.05)
+        client.stop()
+        waiting.join(20)
+        assert len(ended) == 1
+
+    await in_thread(work)
+
+
 async def test_call_in_the_loop_thread_says_what_is_wrong(near: Near) -> None:
     url = near.url()
 

@@ -280,9 +280,10 @@ class Client:
         try:
             await starting
         except asyncio.CancelledError:
-            if starting.cancelled():
-                self._feed(ce.CancelStart())
-            elif starting.exception() is None:  # up already, and nobody will know
+            if not starting.cancelled():
+                starting.exception()  # it has been looked at
+            self._feed(ce.CancelStart())
+            if self._session.state is not State.STOPPED:  # it came up at this very moment
                 await self.stop()
             raise
         finally:

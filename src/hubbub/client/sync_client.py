@@ -22,7 +22,7 @@ from hubbub.client.credential import CredentialProvider
 from hubbub.client.inbox import EventStream, Registration
 from hubbub.client.options import DEFAULT, BufferOptions, Default
 from hubbub.protocol.client_events import StoppedEvent
-from hubbub.protocol.errors import ClientStateError
+from hubbub.protocol.errors import ClientStateError, ClientStoppedError
 
 _T = TypeVar("_T")
 _EXIT_S = 1.0
@@ -256,14 +256,17 @@ class SyncClient:
 
     def call(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run in the loop's thread and wait. Ctrl-C while waiting cancels the work."""
-        try:
-            loop = self._running_loop()
-        except BaseException:
-            work.close()
-            raise
-        future = asyncio.run_coroutine_threadsafe(work, loop)
+        with self._lock:  # so that whatever was handed to a loop is before the end of it
+            try:
+                loop = self._running_loop()
+            except BaseException:
+                work.close()
+                raise
+            future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
             return future.result()
+        except concurrent.futures.CancelledError:
+            raise ClientStoppedError("the client was stopped meanwhile") from None
         except KeyboardInterrupt:
             future.cancel()
             raise
@@ -275,14 +278,13 @@ class SyncClient:
             raise RuntimeError(
                 "this is the client's own thread: calling it here would wait for ever"
             )
-        with self._lock:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=self._loop.run_forever, name="hubbub client", daemon=True
-                )
-                self._thread.start()
-            return self._loop
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=self._loop.run_forever, name="hubbub client", daemon=True
+            )
+            self._thread.start()
+        return self._loop
 
     def _end_thread(self) -> None:
         with self._lock:
@@ -294,6 +296,7 @@ class SyncClient:
             registration.end_thread()
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        loop.run_until_complete(_end_calls())
         loop.close()
 
     @property
@@ -406,6 +409,17 @@ class SyncEventStream:
                 return await self._stream.__anext__()
         except StopAsyncIteration:
             return _END
+
+
+async def _end_calls() -> None:
+    """Calls of other threads that came at the very end: they end too, or are cancelled."""
+    await asyncio.sleep(0)
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    if rest:
+        _, late = await asyncio.wait(rest, timeout=0.1)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
 
 async def _close(lane: Registration | EventStream) -> None:

@@ -5,7 +5,9 @@ own pings are off; the client's keep-alive does that work.
 """
 
 import asyncio
+import contextlib
 import logging
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -65,9 +67,14 @@ class Transport(picows.WSListener):
         self._max_message_bytes = options.max_message_bytes
         self._refusal: SubprotocolError | None = None
         self._ws: picows.WSTransport | None = None
+        self._socket: socket.socket | None = None
+        """Of a handshake that runs."""
         self._fragments: bytearray | None = None
         self._close_code: int | None = None
         self._is_too_large = False
+        self._is_closing = False
+        """The close frame was ours or an answer; otherwise picows has sent one for an error."""
+        self._end: asyncio.Task[None] | None = None
         self._can_write = asyncio.Event()
         self._can_write.set()
 
@@ -83,6 +90,7 @@ class Transport(picows.WSListener):
                 url,
                 ssl_context=options.ssl_context,
                 proxy=options.proxy,
+                socket_factory=self._connect,
                 extra_headers={"Sec-WebSocket-Protocol": self._subprotocol, **options.headers},
                 max_redirects=0,
                 max_frame_size=options.max_message_bytes,
@@ -107,6 +115,30 @@ class Transport(picows.WSListener):
             self.abort()
             raise ConnectError("cannot connect: the other side hung up during the handshake")
 
+    async def _connect(self, address: Any) -> socket.socket:
+        """The library leaves the socket of a cancelled handshake open, so it has to be known.
+
+        `address`: of the service or of the proxy before it. Raises: OSError.
+        """
+        loop = asyncio.get_running_loop()
+        failure = OSError("the name has no address")
+        found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, place in found:
+            candidate = socket.socket(family, kind, protocol)
+            candidate.setblocking(False)
+            try:
+                await loop.sock_connect(candidate, place)
+            except OSError as error:
+                candidate.close()
+                failure = error
+            except BaseException:
+                candidate.close()
+                raise
+            else:
+                self._socket = candidate
+                return candidate
+        raise failure
+
     # --- out ---------------------------------------------------------------------------------
 
     def send(self, text: bytes) -> None:
@@ -116,6 +148,7 @@ class Transport(picows.WSListener):
     def close(self, code: int) -> None:
         """Write the close frame; `on_lost` comes when the peer has answered or gone."""
         if self._ws is not None:
+            self._is_closing = True
             self._ws.send_close(picows.WSCloseCode(code))
 
     async def drained(self) -> None:
@@ -127,6 +160,9 @@ class Transport(picows.WSListener):
         self._can_write.set()
         if self._ws is not None:
             self._ws.disconnect(graceful=False)
+        elif self._socket is not None:
+            with contextlib.suppress(OSError):  # closed already
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def pause_reading(self) -> None:
         if self._ws is not None:
@@ -139,7 +175,8 @@ class Transport(picows.WSListener):
     # --- picows ------------------------------------------------------------------------------
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
-        self._ws = transport
+        self._ws, self._socket = transport, None
+        self._end = asyncio.get_running_loop().create_task(_see_end(transport))
         chosen = transport.response.headers.get("Sec-WebSocket-Protocol")
         if chosen != self._subprotocol:
             text = f"the service chose the subprotocol {chosen!r}, not {self._subprotocol!r}"
@@ -155,6 +192,8 @@ class Transport(picows.WSListener):
         if owner is None:
             return
         kind = frame.msg_type
+        if frame.payload_size > self._max_message_bytes:
+            return  # picows has said so already, and reads on for a while all the same
         try:
             if kind is _TEXT and frame.fin and self._fragments is None:
                 owner.on_message(frame.get_payload_as_bytes())
@@ -172,6 +211,7 @@ class Transport(picows.WSListener):
         data = frame.get_payload_as_bytes()
         self._close_code = int.from_bytes(data[:2], "big") if len(data) >= 2 else None
         if not transport.is_close_frame_sent:
+            self._is_closing = True
             transport.send(_CLOSE, data[:2])
         transport.disconnect()
 
@@ -200,9 +240,9 @@ class Transport(picows.WSListener):
         handshake: Any = transport.close_handshake  # None, or what was sent and received
         sent = handshake.sent if handshake is not None else None
         too_large = self._is_too_large or (
-            sent is not None
-            and sent.code is picows.WSCloseCode.MESSAGE_TOO_BIG
-            and self._close_code is None
+            not self._is_closing
+            and sent is not None
+            and sent.code == picows.WSCloseCode.MESSAGE_TOO_BIG
         )
         owner.on_lost(self._close_code, "", is_too_large=too_large)
 
@@ -212,6 +252,12 @@ class Transport(picows.WSListener):
 
     def resume_writing(self) -> None:
         self._can_write.set()
+
+
+async def _see_end(transport: picows.WSTransport) -> None:
+    """An error of the protocol has been told by the close code; here nobody waits for it."""
+    with contextlib.suppress(Exception):
+        await transport.wait_disconnected()
 
 
 class RefusedHandshake(ConnectError):

@@ -431,8 +431,9 @@ class ClientSession:
     def _end_connection(self, cause: str, *, will_reconnect: bool) -> None:
         assert self.connection_id is not None
         self.operations.connection_lost()
-        if self.inbound.has_message or self.groups.joined:
-            kind = "unparsable" if self._too_large >= _MAX_TOO_LARGE else "reconnect"
+        is_too_large = self._too_large >= _MAX_TOO_LARGE
+        if self.inbound.has_message or self.groups.joined or is_too_large:
+            kind = "unparsable" if is_too_large else "reconnect"
             last = self.inbound.largest
             self._gap = GapEvent(kind, self.connection_id, None, last, 0, frozenset())
         code = self._loss.close_code
