@@ -142,4 +142,4 @@ async def test_filter_that_takes_long_lets_others_run(bench, target, monkeypatch
     assert answer.status == 202
     matches = bench.only.options["matches"]
     assert [matches(Attributes(id, "u", {"g"}, None)) for id in ("c7", "c8")] == [True, False]
-    assert ticks >= 20
+    assert ticks > 10
