@@ -94,6 +94,7 @@ class Scripted:
         await peer.write({"type": "pong"} if is_recovery else connected)
         try:
             await self._script(peer)
-            await socket.wait_closed()
+            async for _ in socket:
+                pass
         except ConnectionClosed:
             pass

@@ -89,13 +89,17 @@ async def test_internal_error_during_the_start_ends_the_start(
 
 
 async def test_cl_007_service_that_never_answers_is_left_without_a_trace() -> None:
-    gone = asyncio.Event()
+    come, gone = asyncio.Event(), asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        come.set()
         with contextlib.suppress(ConnectionError):
             await reader.read()
-        gone.set()
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        gone.set()
 
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -104,12 +108,15 @@ async def test_cl_007_service_that_never_answers_is_left_without_a_trace() -> No
             await client.start()
         async with asyncio.timeout(10):
             await gone.wait()
+        come.clear()
         gone.clear()
         starting = asyncio.ensure_future(client.start())
-        await until(lambda: any(link.transport for link in client._links.values()))
+        await come.wait()
         await client.stop()
         with pytest.raises(ClientStoppedError):
             await starting
+        async with asyncio.timeout(10):
+            await gone.wait()
         await until(lambda: tasks() == set())
 
 

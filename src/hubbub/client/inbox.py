@@ -14,12 +14,16 @@ from typing import Any, Protocol
 
 from hubbub.client.events import MESSAGES, ClientEvent, GroupMessageEvent
 from hubbub.client.options import BufferOptions
+from hubbub.protocol.limits import OUTBOUND_QUEUE_MESSAGES
 
 log = logging.getLogger("hubbub.client")
 
 Handler = Callable[[Any], Any]
 _EVENT_BYTES = 200
 """What an event costs beside its data, about."""
+_LEAST_MESSAGES = OUTBOUND_QUEUE_MESSAGES
+"""What the service may have on its way."""
+_LEAST_BYTES = 4 * 1_048_576
 
 
 _handler: contextvars.ContextVar["asyncio.Task[None] | None"] = contextvars.ContextVar(
@@ -37,7 +41,7 @@ class Owner(Protocol):
         """It has reached its limit."""
 
     def lane_overfilled(self, lane: "Lane") -> None:
-        """It holds twice its limit or more."""
+        """It holds so much that nothing more can be taken; see `Lane.is_overfull`."""
 
     def lane_drained(self, lane: "Lane") -> None:
         """It holds half of its limit or less again."""
@@ -123,8 +127,11 @@ class Lane:
 
     @property
     def is_overfull(self) -> bool:
+        """Twice the limit, and more for small ones: what comes before an answer must fit."""
         limits = self.buffer
-        return len(self._queue) >= 2 * limits.max_messages or self.size >= 2 * limits.max_bytes
+        return len(self._queue) >= max(
+            2 * limits.max_messages, _LEAST_MESSAGES
+        ) or self.size >= max(2 * limits.max_bytes, _LEAST_BYTES)
 
     def _fill(self) -> None:
         if not self.is_full:

@@ -121,7 +121,8 @@ class BufferOptions:
     "drop-oldest" and "drop-newest" drop messages and say so by `gap` events.
 
     While an operation waits for its answer reading goes on, so that a handler may wait for one;
-    only a queue with twice its limit stops it even then, and the operation may time out. A pause
+    only a queue with twice its limit, or 1,000 messages and 4 MiB where that is more, stops it
+    even then, and the operation may time out. A pause
     longer than `keep_alive_timeout` looks like a dead link: it is recovered, and paused again.
     """
 

@@ -1,0 +1,357 @@
+"""Handlers and iterators: whatever they do, nobody else is harmed and nothing stands still."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+from tests.client.conftest import Near
+from tests.client.scripted import Peer, Scripted
+from tests.client.test_client import names_of, tasks, watch
+from tests.client.test_healing import QUICK, SOON, until
+
+from hubbub.client import BufferOptions, Client, State, connect
+from hubbub.client.events import NAMES
+from hubbub.protocol.errors import AckTimeoutError, InvocationError
+
+
+async def soon(work: Awaitable[Any]) -> Any:
+    async with asyncio.timeout(20):
+        return await work
+
+
+# --- handlers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError, GeneratorExit])
+async def test_cl_074_handlers_of_each_kind_of_event_may_raise(
+    near: Near, error: type[BaseException]
+) -> None:
+    client = Client(near.url, recovery=QUICK, reconnect_retry=SOON)
+    seen = watch(client)
+
+    def fail(_: object) -> None:
+        raise error("mine")
+
+    async def fail_later(_: object) -> None:
+        await asyncio.sleep(0)
+        raise error("mine")
+
+    for name in NAMES.values():
+        client.on(name, fail)
+        if error is not GeneratorExit:  # in a coroutine it means something else
+            client.on(name, fail_later)
+    await client.start()
+    await client.join_group("g")
+    async with client.messages() as messages:
+        for i in range(3):
+            await client.send_to_group("g", i)
+        assert [(await soon(anext(messages))).data for _ in range(3)] == [0, 1, 2]
+    near.proxy.cut()
+    await until(lambda: "Recovered" in names_of(seen))
+    assert client.connection_id is not None
+    await near.backend.close_connection(client.connection_id)
+    await until(lambda: "Gap" in names_of(seen))
+    await client.stop()
+    failed = {e.event for e in seen if type(e).__name__ == "HandlerErrorEvent"}
+    assert {"connected", "group-message", "recovered", "disconnected", "gap", "stopped"} <= failed
+    assert tasks() == set()
+
+
+async def test_plain_function_around_a_coroutine_is_awaited_in_order(near: Near) -> None:
+    async with connect(near.url()) as client:
+        order: list[int] = []
+
+        async def handle(event: Any) -> None:
+            await asyncio.sleep(0)
+            order.append(event.data)
+
+        client.on("group-message", lambda event: handle(event))
+        await client.join_group("g")
+        for i in range(20):
+            await client.send_to_group("g", i, fire_and_forget=True)
+        await until(lambda: len(order) == 20)
+        assert order == list(range(20))
+
+
+async def test_cl_075_cl_079_handler_may_wait_for_answers_while_its_queue_is_full(
+    near: Near,
+) -> None:
+    async with connect(near.url(), buffer=BufferOptions(max_messages=1)) as client:
+        done: list[int] = []
+
+        async def handle(event: Any) -> None:
+            await client.send_to_group("other", event.data)
+            await client.join_group("other")
+            with pytest.raises(InvocationError):
+                await client.invoke_event("nobody-answers")
+            done.append(event.data)
+
+        client.on("group-message", handle, group="g")
+        await client.join_group("g")
+        for i in range(30):
+            await near.backend.send_to_group("g", i)
+        await until(lambda: len(done) == 30)
+        assert done == list(range(30))
+
+
+async def test_cl_079_above_twice_the_limit_reading_stops_and_the_operation_times_out() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.read("sendToGroup")
+        for i in range(1, 3_000):
+            await peer.message(i, "x" * 1_000)
+
+    async with Scripted(script) as service:
+        client = Client(service.url, buffer=BufferOptions(max_messages=10))
+        async with client, client.messages() as messages:
+            with pytest.raises(AckTimeoutError) as late:
+                await client.send_to_group("g", "never answered", timeout=0.5)
+            assert late.value.outcome == "unknown"
+            assert len(messages) < 2_500
+            got = [(await soon(anext(messages))).sequence_id for _ in range(2_999)]
+            assert got == list(range(1, 3_000))
+
+
+async def test_cl_076_slow_handler_of_one_group_delays_no_other(near: Near) -> None:
+    async with connect(near.url()) as client:
+        slow: list[int] = []
+        quick: list[int] = []
+        gate = asyncio.Event()
+
+        async def wait(event: Any) -> None:
+            await gate.wait()
+            slow.append(event.data)
+
+        client.on("group-message", wait, group="a")
+        client.on("group-message", lambda event: quick.append(event.data), group="b")
+        for group in ("a", "b"):
+            await client.join_group(group)
+        for i in range(100):
+            for group in ("a", "b"):
+                await client.send_to_group(group, i, fire_and_forget=True)
+        await until(lambda: len(quick) == 100)
+        assert slow == []
+        gate.set()
+        await until(lambda: len(slow) == 100)
+        assert slow == quick == list(range(100))
+
+
+async def test_cl_077_registering_and_removing_during_delivery_counts_from_the_next_event(
+    near: Near,
+) -> None:
+    async with connect(near.url()) as client:
+        added: list[Any] = []
+        once: list[Any] = []
+        left: list[Any] = []
+
+        def add(event: Any) -> None:
+            if event.data == 0:
+                client.on("group-message", lambda later: added.append(later.data))
+
+        def only_once(event: Any) -> None:
+            once.append(event.data)
+            own.close()
+
+        async def remove_after_queueing(event: Any) -> None:
+            left.append(event.data)
+            await until(lambda: len(added) == 4)
+            other.close()
+            left.append("finished")
+
+        client.on("group-message", add)
+        own = client.on("group-message", only_once)
+        other = client.on("group-message", remove_after_queueing)
+        await client.join_group("g")
+        for i in range(5):
+            await client.send_to_group("g", i, fire_and_forget=True)
+        await until(lambda: "finished" in left)
+        await client.send_to_group("g", 5)
+        await until(lambda: len(added) == 5)
+    assert (added, once, left) == ([1, 2, 3, 4, 5], [0], [0, "finished"])
+
+
+# --- stop and handlers ------------------------------------------------------------------------
+
+
+async def test_cl_015_handlers_that_all_stop_the_client_do_not_wait_for_each_other(
+    near: Near,
+) -> None:
+    client = Client(near.url(), close_timeout=60)
+    ended: list[str] = []
+
+    async def stop(_: object) -> None:
+        await client.stop()
+        ended.append("stop")
+
+    async def stop_in_a_task(_: object) -> None:
+        await asyncio.wait_for(client.stop(), 60)
+        ended.append("task")
+
+    for handler in (stop, stop, stop_in_a_task):
+        client.on("server-message", handler)
+    client.on("stopped", stop)
+    await client.start()
+    await near.backend.send_to_all("enough")
+    await until(lambda: len(ended) == 4)
+    await soon(client.stop())
+    assert tasks() == set()
+
+
+async def test_stop_cancels_a_handler_that_does_not_end_also_one_that_was_removed(
+    near: Near,
+) -> None:
+    client = Client(near.url(), close_timeout=0.1)
+    began: list[Any] = []
+
+    async def never(event: Any) -> None:
+        began.append(event.data)
+        await asyncio.Event().wait()
+
+    kept = client.on("server-message", never)
+    removed = client.on("server-message", never)
+    await client.start()
+    async with client.messages() as messages:
+        for i in range(2):
+            await near.backend.send_to_all(i)
+            await anext(messages)
+        await until(lambda: len(began) == 2)
+        removed.close()
+    await soon(client.stop())
+    assert tasks() == set()
+    assert len(kept) == 0, "what was queued is dropped"
+    assert began == [0, 0]
+
+
+# --- iterators and back-pressure --------------------------------------------------------------
+
+
+async def test_cl_078_full_queue_slows_the_service_down_and_loses_nothing() -> None:
+    sent = 0
+
+    async def script(peer: Peer) -> None:
+        nonlocal sent
+        for i in range(1, 20_001):
+            await peer.message(i, "x" * 1_000)
+            sent = i
+
+    async with Scripted(script) as service:
+        client = Client(service.url, buffer=BufferOptions(max_messages=50))
+        async with client.messages() as messages:
+            await client.start()
+            before = -1
+            while before != sent:
+                before = sent
+                await asyncio.sleep(0.1)
+            assert sent < 20_000
+            assert len(messages) < 500
+            got = [(await soon(anext(messages))).sequence_id for _ in range(20_000)]
+            assert got == list(range(1, 20_001))
+        await client.stop()
+
+
+async def test_stop_with_a_full_queue_still_says_goodbye(near: Near) -> None:
+    client = Client(near.url(), buffer=BufferOptions(max_messages=5), close_timeout=60)
+    async with client.messages(group="g") as messages:
+        await client.start()
+        await client.join_group("g")
+        for i in range(50):
+            await near.backend.send_to_group("g", i)
+        await until(lambda: client._is_paused)
+        await soon(client.stop())
+        assert near.service.counts["connections.ended"] == 1
+        assert len([m async for m in messages]) >= 5
+
+
+async def test_cl_080_drop_oldest_counts_all_and_stays_flat_while_nobody_drains() -> None:
+    async def script(peer: Peer) -> None:
+        for i in range(1, 1_101):
+            await peer.message(i, "x" * (10 if i < 1_100 else 5_000))
+        await peer.message(1_101, "end")
+
+    buffer = BufferOptions(max_messages=100, max_bytes=50_000, overflow="drop-oldest")
+    async with Scripted(script) as service:
+        client = Client(service.url)
+        seen = watch(client)
+        ends: list[Any] = []
+        client.on("server-message", lambda e: ends.append(e.data) if e.data == "end" else None)
+        async with client.messages(buffer=buffer) as messages:
+            await client.start()
+            await until(lambda: bool(ends))
+            gaps = [e for e in seen if type(e).__name__ == "GapEvent"]
+            assert gaps, "told at once, not only when the queue is empty"
+            assert len(messages) <= 100
+            assert messages.size <= 50_000
+            kept = len(messages)
+            got = [(await anext(messages)).sequence_id for _ in range(kept)]
+            assert got == list(range(1_102 - kept, 1_102))
+        gaps = [e for e in seen if type(e).__name__ == "GapEvent"]
+        assert sum(gap.dropped for gap in gaps) == 1_101 - kept
+        await client.stop()
+
+
+async def test_cl_081_iterators_that_are_left_in_any_way_leave_nothing(near: Near) -> None:
+    async with connect(near.url(), buffer=BufferOptions(max_messages=2)) as client:
+        await client.join_group("g")
+
+        async def leave(how: str) -> None:
+            async with client.messages(group="g") as messages:
+                async for _ in messages:
+                    if how == "break":
+                        break
+                    if how == "raise":
+                        raise KeyError(how)
+                    await asyncio.Event().wait()
+
+        for how in ("break", "raise", "cancel"):
+            leaving = asyncio.ensure_future(leave(how))
+            await until(lambda: len(client._lanes) == 1)
+            for i in range(10):
+                await near.backend.send_to_group("g", i)
+            if how == "cancel":
+                await until(lambda: client._is_paused)
+                leaving.cancel()
+            with contextlib.suppress(KeyError, asyncio.CancelledError):
+                await soon(leaving)
+            assert client._lanes == []
+            assert not client._full_lanes
+            await soon(client.send_to_group("g", "still read"))
+
+
+async def test_cl_082_iterator_goes_on_over_recovery_and_reconnect(near: Near) -> None:
+    client = Client(near.url, recovery=QUICK, reconnect_retry=SOON)
+    async with client, client.events("group-message", "recovered", "gap") as events:
+        await client.join_group("g")
+        await client.send_to_group("g", 1)
+        near.proxy.cut()
+        await until(lambda: client.state is not State.CONNECTED)
+        await soon(client.wait_connected())
+        await client.send_to_group("g", 2)
+        assert client.connection_id is not None
+        await near.backend.close_connection(client.connection_id)
+        await until(lambda: client.state is not State.CONNECTED)
+        await soon(client.wait_connected())
+        await client.send_to_group("g", 3)
+        got = [await soon(anext(events)) for _ in range(5)]
+    told = [getattr(event, "data", type(event).__name__) for event in got]
+    assert told == [1, "RecoveredEvent", 2, "GapEvent", 3]
+
+
+async def test_iterator_after_the_stop_stays_at_its_end_until_the_next_start(near: Near) -> None:
+    client = Client(near.url)
+    async with client.messages() as messages:
+        await client.start()
+        waiting = [asyncio.ensure_future(anext(messages, "end")) for _ in range(2)]
+        await client.stop()
+        assert await soon(asyncio.gather(*waiting)) == ["end", "end"]
+        assert await soon(anext(messages, "end")) == "end"
+        await client.start()
+        await near.backend.send_to_all("again")
+        assert (await soon(anext(messages))).data == "again"
+        waiting = [asyncio.ensure_future(anext(messages, "closed"))]
+        await asyncio.sleep(0)
+        messages.close()
+        assert await soon(waiting[0]) == "closed"
+    with pytest.raises(RuntimeError):
+        await messages.__aenter__()
+    await client.stop()
