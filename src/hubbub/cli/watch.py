@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hubbub.cli import command, target
 
 if TYPE_CHECKING:
-    from hubbub.client import Client
+    from hubbub.client import Client, EventStream
 
 _EXAMPLES = """\
 examples:
@@ -68,16 +68,18 @@ async def _watch(args: argparse.Namespace) -> int:
 
         client = Client(access_url)
         _tell_of_the_connection(args, client)
-        try:
-            await client.start()
-        except AuthenticationError:
-            raise
-        except ConnectError as error:
-            raise command.CommandFailed(f"{backend.endpoint}: {error}") from error
-        try:
-            return await _print_messages(args, client)
-        finally:
-            await client.stop()
+        # Open before the start: messages may come right behind the first frame.
+        async with client.events("group-message", "server-message", "stopped") as events:
+            try:
+                await client.start()
+            except AuthenticationError:
+                raise
+            except ConnectError as error:
+                raise command.CommandFailed(f"{backend.endpoint}: {error}") from error
+            try:
+                return await _print_messages(args, events)
+            finally:
+                await client.stop()
 
 
 def _tell_of_the_connection(args: argparse.Namespace, client: "Client") -> None:
@@ -103,19 +105,18 @@ def _tell_of_the_connection(args: argparse.Namespace, client: "Client") -> None:
     client.on("disconnected", ended)
 
 
-async def _print_messages(args: argparse.Namespace, client: "Client") -> int:
+async def _print_messages(args: argparse.Namespace, events: "EventStream") -> int:
     seen = 0
-    async with client.events("group-message", "server-message", "stopped") as events:
-        async for event in events:
-            if type(event).__name__ == "StoppedEvent":
-                raise command.CommandFailed(f"the client stopped: {event.reason} {event.error}")
-            line = _as_dict(event)
-            source = f"group {line['group']}" if line["from"] == "group" else "server"
-            data = line["data"] if isinstance(line["data"], str) else json.dumps(line["data"])
-            command.say(args, f"{source}\t{line['dataType']}\t{data}", line)
-            seen += 1
-            if seen == args.count:
-                break
+    async for event in events:
+        if type(event).__name__ == "StoppedEvent":
+            raise command.CommandFailed(f"the client stopped: {event.reason} {event.error}")
+        line = _as_dict(event)
+        source = f"group {line['group']}" if line["from"] == "group" else "server"
+        data = line["data"] if isinstance(line["data"], str) else json.dumps(line["data"])
+        command.say(args, f"{source}\t{line['dataType']}\t{data}", line)
+        seen += 1
+        if seen == args.count:
+            break
     return command.DONE
 
 
