@@ -250,6 +250,27 @@ async def test_cl_078_full_queue_slows_the_service_down_and_loses_nothing() -> N
         await client.stop()
 
 
+async def test_cl_078_pause_that_looks_like_a_dead_link_is_recovered_and_loses_nothing(
+    near: Near,
+) -> None:
+    client = Client(
+        near.url,
+        buffer=BufferOptions(max_messages=5),
+        recovery=QUICK,
+        keep_alive_interval=0.1,
+        keep_alive_timeout=0.2,
+    )
+    seen = watch(client)
+    async with client, client.messages(group="g") as messages:
+        await client.join_group("g")
+        for i in range(300):
+            await near.backend.send_to_group("g", i)
+        await until(lambda: names_of(seen).count("Recovered") >= 2)
+        got = [(await soon(anext(messages))).data for _ in range(300)]
+        assert got == list(range(300))
+    assert "Gap" not in names_of(seen)
+
+
 async def test_stop_with_a_full_queue_still_says_goodbye(near: Near) -> None:
     client = Client(near.url(), buffer=BufferOptions(max_messages=5), close_timeout=60)
     async with client.messages(group="g") as messages:
