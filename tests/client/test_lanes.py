@@ -59,6 +59,22 @@ async def test_cl_074_handlers_of_each_kind_of_event_may_raise(
     assert tasks() == set()
 
 
+async def test_cl_074_handler_that_raises_cancelled_error_gets_what_is_queued(near: Near) -> None:
+    async with connect(near.url()) as client:
+        got: list[int] = []
+
+        async def handle(event: Any) -> None:
+            got.append(event.data)
+            await until(lambda: event.data > 0 or len(registration) == 4)
+            raise asyncio.CancelledError
+
+        registration = client.on("group-message", handle)
+        await client.join_group("g")
+        for i in range(5):
+            await client.send_to_group("g", i)
+        await until(lambda: len(got) == 5)
+
+
 async def test_plain_function_around_a_coroutine_is_awaited_in_order(near: Near) -> None:
     async with connect(near.url()) as client:
         order: list[int] = []
