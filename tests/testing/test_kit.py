@@ -127,6 +127,14 @@ def test_hub_can_be_used_without_pytest() -> None:
     assert asyncio.run(main()) == 1
 
 
+USER_CONFTEST = """\
+import pytest
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+"""
+
 USER_TEST = """
 import pytest
 
@@ -152,9 +160,7 @@ async def test_fixture_works_in_a_users_own_run(
     tmp_path: Path, mark: str, options: list[str]
 ) -> None:
     """A stranger's project: nothing but the installed plugin."""
-    (tmp_path / "conftest.py").write_text(
-        "import pytest\n\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n"
-    )
+    (tmp_path / "conftest.py").write_text(USER_CONFTEST)
     (tmp_path / "test_user.py").write_text(USER_TEST.format(mark=mark))
     run = await asyncio.to_thread(
         subprocess.run,
