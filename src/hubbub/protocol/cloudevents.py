@@ -246,8 +246,10 @@ def _decode_json(body: bytes) -> Any:
 
 
 def _user_id(value: Any) -> str | None:
-    if value is None or value == "":
-        return value  # type: ignore[no-any-return]
+    if value is None:
+        return None
+    if value == "":
+        return ""  # no user at all; absent leaves the user of the token
     if not isinstance(value, str) or not _is_free_of_controls(value):
         raise UpstreamError("userId of the answer to connect is no string of printable characters")
     try:

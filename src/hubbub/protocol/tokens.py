@@ -176,7 +176,8 @@ def _signed_content(token: str, keys: Iterable[str]) -> bytes:
         return content
     for key in keys:
         try:
-            return _jws.decode(token, key.encode(), algorithms=[_ALGORITHM])  # type: ignore[no-any-return]
+            signed: bytes = _jws.decode(token, key.encode(), algorithms=[_ALGORITHM])
+            return signed
         except jwt.InvalidSignatureError:
             continue  # perhaps signed with the next key
         except jwt.InvalidAlgorithmError as error:
@@ -253,10 +254,10 @@ def check_times(claims: Mapping[str, Any], now: float, skew_s: float) -> None:
 def _time(claims: Mapping[str, Any], name: str) -> float | None:
     if name not in claims:
         return None
-    value = claims[name]
+    value: float = claims[name]
     if type(value) not in (int, float):
         raise InvalidToken(f"{name} of the token is no number")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _user_id(claims: dict[str, Any]) -> str | None:

@@ -219,7 +219,7 @@ class Refresher:
             if moved or not self.is_fresh(stored, visited=True):
                 await asyncio.wait([self.packument(name)])
             state = await self._store.read(
-                lambda db, name=name: states.block(db, name, Block.DOWNLOADS)  # type: ignore[misc]
+                partial(states.block, name=name, block_name=Block.DOWNLOADS)
             )
             if self.is_due(state):
                 await asyncio.wait([self.downloads([name])])
@@ -343,9 +343,7 @@ class Refresher:
         groups += [[name] for name in public if name.startswith("@")]
         end = self._now().date() - timedelta(days=1)
         for group in groups:
-            start = await self._store.read(
-                lambda db, group=group: counts.first_wanted(db, group, end)  # type: ignore[misc]
-            )
+            start = await self._store.read(partial(counts.first_wanted, names=group, end=end))
             if self._abilities.refused("downloads"):
                 answer: Refusal = self._abilities.refused("downloads") or NotSet("")
                 answers: Mapping[str, Any] = dict.fromkeys(group, answer)
