@@ -159,7 +159,11 @@ class Client:
         transport: TransportOptions | None = None,
     ) -> None:
         """`credential`: a Client Access URL, or a function or object that gives one; asked again
-        for every new connection. Raises: ValueError."""
+        for every new connection.
+
+        Times are in seconds and above 0; `operation_timeout` and `invoke_timeout` may be 0. None,
+        where it is allowed, means no limit, and no keep-alive. Raises: ValueError.
+        """
         check_client_options(
             keep_alive_interval=keep_alive_interval,
             keep_alive_timeout=keep_alive_timeout,
