@@ -57,7 +57,7 @@ async def test_internal_error_stops_the_client_and_fails_what_is_pending(
         def fail(*_: object) -> None:
             raise ZeroDivisionError("a fault")
 
-        monkeypatch.setattr(client._session.operations, "on_ack", fail)
+        monkeypatch.setattr(client._driver.session.operations, "on_ack", fail)
         await service.peers[0].write({"type": "ack", "ackId": 1, "success": True})
         with pytest.raises(SendMessageError) as failed:
             await sending
@@ -167,7 +167,7 @@ async def test_credential_that_answers_after_the_stop_is_ignored() -> None:
         await starting
     go_on.set()
     await until(lambda: tasks() == set())
-    assert client._url == ""
+    assert client._driver._url == ""
     assert client.state is State.STOPPED
 
 

@@ -185,7 +185,7 @@ async def test_cl_047_flapping_link_leaves_one_link_and_no_task_behind(near: Nea
         for n in itertools.count(1):
             near.proxy.cut()
             await until(lambda n=n: names_of(seen).count("Recovered") == n)
-            assert len(client._links) == 1
+            assert len(client._driver.links) == 1
             assert len(tasks()) <= 1
             if n == 5:
                 break

@@ -294,7 +294,7 @@ async def test_stop_with_a_full_queue_still_says_goodbye(near: Near) -> None:
         await client.join_group("g")
         for i in range(50):
             await near.backend.send_to_group("g", i)
-        await until(lambda: client._is_paused)
+        await until(lambda: client._dispatcher.is_paused)
         await soon(client.stop())
         assert near.service.counts["connections.ended"] == 1
         assert len([m async for m in messages]) >= 5
@@ -342,16 +342,16 @@ async def test_cl_081_iterators_that_are_left_in_any_way_leave_nothing(near: Nea
 
         for how in ("break", "raise", "cancel"):
             leaving = asyncio.ensure_future(leave(how))
-            await until(lambda: len(client._lanes) == 1)
+            await until(lambda: len(client._dispatcher.lanes) == 1)
             for i in range(10):
                 await near.backend.send_to_group("g", i)
             if how == "cancel":
-                await until(lambda: client._is_paused)
+                await until(lambda: client._dispatcher.is_paused)
                 leaving.cancel()
             with contextlib.suppress(KeyError, asyncio.CancelledError):
                 await soon(leaving)
-            assert client._lanes == []
-            assert not client._full_lanes
+            assert client._dispatcher.lanes == []
+            assert not client._dispatcher._full_lanes
             await soon(client.send_to_group("g", "still read"))
 
 

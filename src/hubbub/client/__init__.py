@@ -7,7 +7,7 @@ async with connect(url) as client:
             print(message.data)
 """
 
-from hubbub.client.async_client import Client, InvokeResult, SendResult, State, connect
+from hubbub.client.async_client import Client, State, connect
 from hubbub.client.credential import CredentialContext, NegotiateCredential
 from hubbub.client.events import (
     GroupMessageEvent,
@@ -16,6 +16,7 @@ from hubbub.client.events import (
     SlowConsumerEvent,
 )
 from hubbub.client.inbox import EventStream, Registration
+from hubbub.client.operations import InvokeResult, SendResult
 from hubbub.client.options import (
     BufferOptions,
     RecoveryOptions,

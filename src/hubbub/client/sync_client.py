@@ -17,9 +17,10 @@ from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from hubbub.client.async_client import Client, InvokeResult, SendResult, State
+from hubbub.client.async_client import Client, State
 from hubbub.client.credential import CredentialProvider
 from hubbub.client.inbox import EventStream, Registration
+from hubbub.client.operations import InvokeResult, SendResult
 from hubbub.client.options import DEFAULT, BufferOptions, Default
 from hubbub.protocol.client_events import StoppedEvent
 from hubbub.protocol.errors import ClientStateError, ClientStoppedError

@@ -1,0 +1,170 @@
+"""What an application asks of the service: groups, sends, events, invocations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hubbub.client import failures, payloads
+from hubbub.client.calls import Calls
+from hubbub.client.options import DEFAULT, Default
+from hubbub.protocol import client_events as ce
+from hubbub.protocol import names, values
+from hubbub.protocol.messages import (
+    DataType,
+    Invoke,
+    InvokeResponse,
+    JoinGroup,
+    LeaveGroup,
+    SendEvent,
+    SendToGroup,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """`ack_id` None: fire and forget. `is_duplicated`: an earlier try had already done it."""
+
+    ack_id: int | None
+    is_duplicated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeResult:
+    """`data_type` None: the answer has no data."""
+
+    invocation_id: str
+    data_type: DataType | None
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Of calls that name none; None: no limit."""
+
+    operation: float | None
+    invoke: float | None
+
+
+class Operations:
+    """The part of `Client` that asks. In a client that is coming up, or back, calls wait."""
+
+    _calls: Calls
+    _timeouts: Timeouts
+
+    async def join_group(
+        self,
+        group: str,
+        *,
+        ack_id: int | None = None,
+        timeout: float | Default | None = DEFAULT,
+    ) -> SendResult:
+        """Be in a group, also after reconnects, until `leave_group`. Raises: SendMessageError."""
+        request = JoinGroup(names.group_name(group))
+        return await self._send(request, ack_id, timeout)
+
+    async def leave_group(
+        self,
+        group: str,
+        *,
+        ack_id: int | None = None,
+        timeout: float | Default | None = DEFAULT,
+    ) -> SendResult:
+        """Be in the group no more. Raises: SendMessageError."""
+        request = LeaveGroup(names.group_name(group))
+        return await self._send(request, ack_id, timeout)
+
+    async def send_to_group(
+        self,
+        group: str,
+        data: object,
+        data_type: str | None = None,
+        *,
+        no_echo: bool = False,
+        fire_and_forget: bool = False,
+        ack_id: int | None = None,
+        ttl: int = 0,
+        metadata: Mapping[str, str] | None = None,
+        timeout: float | Default | None = DEFAULT,
+    ) -> SendResult:
+        """Send to the members of a group; back when the service has acknowledged it.
+
+        `data_type` None: str is text, bytes are binary, anything else JSON. `fire_and_forget`:
+        back when it is written and the socket has taken all but 64 KiB. `ttl`: 0 to 300 s.
+        Raises: SendMessageError, ValueError.
+        """
+        if not 0 <= ttl <= 300:
+            raise ValueError("ttl is 0 to 300 seconds")
+        request = SendToGroup(
+            names.group_name(group),
+            payloads.encode_payload(data, data_type),
+            no_echo=no_echo,
+            ttl_seconds=ttl,
+            metadata=payloads.checked(metadata),
+        )
+        return await self._send(request, ack_id, timeout, is_acked=not fire_and_forget)
+
+    async def send_event(
+        self,
+        name: str,
+        data: object,
+        data_type: str | None = None,
+        *,
+        fire_and_forget: bool = False,
+        ack_id: int | None = None,
+        metadata: Mapping[str, str] | None = None,
+        timeout: float | Default | None = DEFAULT,
+    ) -> SendResult:
+        """Send an event to the application server. Raises: SendMessageError, ValueError."""
+        request = SendEvent(
+            names.event_name(name),
+            payloads.encode_payload(data, data_type),
+            metadata=payloads.checked(metadata),
+        )
+        return await self._send(request, ack_id, timeout, is_acked=not fire_and_forget)
+
+    async def invoke_event(
+        self,
+        name: str,
+        data: object = None,
+        data_type: str | None = None,
+        *,
+        invocation_id: str | None = None,
+        timeout: float | Default | None = DEFAULT,
+    ) -> InvokeResult:
+        """Ask the application server and wait for its answer; at most once.
+
+        Cancelling the call, or its time-out, tells the service to give up.
+        Raises: InvocationError.
+        """
+        payload = None
+        if data is not None or data_type is not None:
+            payload = payloads.encode_payload(data, data_type)
+        request = Invoke(invocation_id or "", names.event_name(name), payload)
+        limit = self._timeouts.invoke if isinstance(timeout, Default) else timeout
+        done = await self._calls.operate(request, None, limit, is_acked=True)
+        response = done.response
+        assert response is not None, "an invocation ends with a response"
+        if response.error is not None:
+            raise failures.invocation_error(response)
+        return _invoke_result(response)
+
+    async def _send(
+        self,
+        request: ce.OperationRequest,
+        ack_id: int | None,
+        timeout: float | Default | None,
+        *,
+        is_acked: bool = True,
+    ) -> SendResult:
+        if ack_id is not None and not 1 <= ack_id < 2**64:
+            raise ValueError("ack_id is 1 to 2^64 - 1")
+        limit = self._timeouts.operation if isinstance(timeout, Default) else timeout
+        done = await self._calls.operate(request, ack_id, limit, is_acked=is_acked)
+        return SendResult(done.ack_id, done.is_duplicated)
+
+
+def _invoke_result(response: InvokeResponse) -> InvokeResult:
+    payload = response.payload
+    if payload is None:
+        return InvokeResult(response.invocation_id, None, None)
+    return InvokeResult(response.invocation_id, payload.data_type, values.decode(payload))
