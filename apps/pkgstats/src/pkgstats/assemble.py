@@ -80,6 +80,7 @@ class Assembler:
             origins=origins,
             data_version=_data_version(stored, version, origins, contents),
             last_outbox_id=outbox.last_id(db),
+            dependents=packages.count_dependents(db, name),
             simulated=self._simulated,
         )
 
@@ -174,12 +175,17 @@ class Assembler:
         return (registry, date, counted, readme, files)
 
 
+def pause_words(until: datetime) -> str:
+    """What a reader is told while a source asks for a pause."""
+    return f"this source asks for a pause until {until:%H:%M} UTC"
+
+
 def _refusal_words(state: BlockState) -> str:
     match state.ended:
         case Ended.NOT_OFFERED | Ended.NOT_SET:
             return NOT_AVAILABLE
         case Ended.LIMITED:
-            return f"this source asks for a pause until {state.until:%H:%M} UTC"
+            return pause_words(state.until)
     return f"{NO_ANSWER_WORDS} ({state.detail})" if state.detail else NO_ANSWER_WORDS
 
 

@@ -20,10 +20,14 @@ from typing import Any, Literal
 
 from pkgstats import grammar
 from pkgstats.assemble import Assembler
+from pkgstats.figures import BadgeFact, Figures
 from pkgstats.listing import PAGE_SIZE, Listing
 from pkgstats.lookup import Lookup
 from pkgstats.models import (
     AbilityState,
+    Badge,
+    By,
+    Comparison,
     Downloads,
     FeedItem,
     Home,
@@ -33,6 +37,7 @@ from pkgstats.models import (
     PackageList,
     ResultCard,
     SearchResult,
+    Series,
     SourceState,
     Suggestion,
     WatchedPackage,
@@ -81,6 +86,7 @@ class Catalog:
         self._draw = random.Random(0 if source.simulated else None)
         self._pages = Assembler(simulated=source.simulated, npm_site=chosen.npm_site)
         self._lookup = Lookup(store, refresher, self._pages, now, waits_always=source.simulated)
+        self._figures = Figures(store, self._pages, self.package, simulated=source.simulated)
         self._listing = Listing(
             store, refresher, self._pages, now, self._draw, simulated=source.simulated
         )
@@ -106,6 +112,23 @@ class Catalog:
             lambda db: counts.load(db, name, length, simulated=self.simulated)
         )
 
+    async def series(self, name: str, range_: str = "30d", by: By | None = None) -> Series | None:
+        """Counts for a chart; `range_` is a key of `series.RANGES`. From the store alone.
+
+        None: there are none, or the package is not known here. `by` None: what suits the range.
+        """
+        return await self._figures.series(name, range_, by)
+
+    async def compare(
+        self, names: Sequence[str], range_: str = "30d", by: By | None = None
+    ) -> Comparison:
+        """Up to six packages side by side; a name never seen here waits as its page would."""
+        return await self._figures.compare(names, range_, by)
+
+    async def badge(self, name: str, show: BadgeFact = "downloads") -> Badge | None:
+        """A fact for a badge; None: no such package, or it has no such fact."""
+        return await self._figures.badge(name, show)
+
     async def cards(self, names: Sequence[str]) -> list[ResultCard]:
         """Cards for known names, in the order asked; names not known here are left out."""
         return await self._store.read(lambda db: self._pages.cards(db, list(names)))
@@ -118,13 +141,13 @@ class Catalog:
         """A page of 50 results: own index, merged with the registry's search where offered."""
         return await self._listing.search(text, page)
 
-    async def user(self, name: str) -> PackageList:
-        """Packages with this maintainer."""
-        return await self._listing.user(name)
+    async def user(self, name: str, page: int = 1) -> PackageList:
+        """Packages with this maintainer, 50 a page."""
+        return await self._listing.user(name, page)
 
-    async def scope(self, name: str) -> PackageList:
-        """Packages in the scope (`name` without the @)."""
-        return await self._listing.scope(name)
+    async def scope(self, name: str, page: int = 1) -> PackageList:
+        """Packages in the scope (`name` without the @), 50 a page."""
+        return await self._listing.scope(name, page)
 
     async def home(self) -> Home:
         """Popular, newest and random, ten each at most."""

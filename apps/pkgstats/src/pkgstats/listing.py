@@ -10,7 +10,7 @@ from functools import partial
 from typing import Literal
 
 from pkgstats import grammar, series, urls
-from pkgstats.assemble import NO_ANSWER_WORDS, Assembler
+from pkgstats.assemble import NO_ANSWER_WORDS, Assembler, pause_words
 from pkgstats.models import (
     NOT_AVAILABLE,
     Block,
@@ -23,8 +23,8 @@ from pkgstats.models import (
     Suggestion,
 )
 from pkgstats.refresh import Refresher
-from pkgstats.sources.base import FoundPage, NoData, NotOffered, NotSet, Refusal
-from pkgstats.store import outbox, packages, people, saving
+from pkgstats.sources.base import FoundPage, Limited, NoData, NotOffered, NotSet, Refusal
+from pkgstats.store import counts, outbox, packages, people, saving
 from pkgstats.store import search as index
 from pkgstats.store.store import Store
 
@@ -108,11 +108,11 @@ class Listing:
             pages=max(1, -(-total // PAGE_SIZE)),
             known_packages=await self._store.read(index.count_seen),
             upstream=isinstance(upstream.answer, FoundPage),
-            origins=(self._origin(Block.SEARCH, upstream.answer),),
+            origins=(self._origin(Block.SEARCH, "search", upstream.answer),),
             simulated=self._simulated,
         )
 
-    async def user(self, name: str) -> PackageList:
+    async def user(self, name: str, page: int) -> PackageList:
         """Packages with this maintainer."""
         own = await self._store.read(partial(index.names_of_maintainer, username=name))
         answer = await self._refresher.search(f"maintainer:{name}", PAGE_SIZE, 0)
@@ -120,10 +120,10 @@ class Listing:
             await self._remember(answer)
             own = list(dict.fromkeys([*own, *(found.name for found in answer.found)]))
         complete = isinstance(answer, FoundPage) and answer.total <= len(answer.found)
-        origin = self._origin(Block.USER_PACKAGES, answer)
-        return await self._list("user", name, own, complete, origin)
+        origin = self._origin(Block.USER_PACKAGES, "search", answer)
+        return await self._list("user", name, own, complete, origin, page)
 
-    async def scope(self, name: str) -> PackageList:
+    async def scope(self, name: str, page: int) -> PackageList:
         """Packages in the scope."""
         own = await self._store.read(partial(index.names_in_scope, scope=name))
         answer = await self._refresher.scope_packages(name)
@@ -131,8 +131,8 @@ class Listing:
             listed = answer
             await self._store.write(lambda db: saving.save_names(db, listed, self._now()))
             own = list(dict.fromkeys([*own, *listed]))
-        origin = self._origin(Block.ORG_PACKAGES, answer)
-        return await self._list("scope", name, own, isinstance(answer, tuple), origin)
+        origin = self._origin(Block.ORG_PACKAGES, "organisation", answer)
+        return await self._list("scope", name, own, isinstance(answer, tuple), origin, page)
 
     async def home(self) -> Home:
         """Popular, newest and random."""
@@ -172,16 +172,19 @@ class Listing:
         if page.found:
             await self._store.write(lambda db: saving.save_found(db, page.found, self._now()))
 
-    def _origin(self, block: Block, answer: object) -> Origin:
-        now = self._now()
+    def _origin(self, block: Block, ability: str, answer: object) -> Origin:
+        """What a reader is told about a list, as of the last word of the source about such lists."""
+        seen = self._refresher.abilities().get(ability)
+        as_of = (seen.last_contact if seen else None) or self._now()
         if isinstance(answer, FoundPage | tuple):
             known = OriginState.SIMULATED if self._simulated else OriginState.KNOWN
-            return Origin(block, known, now)
+            return Origin(block, known, as_of)
         if isinstance(answer, NoData):
-            return Origin(block, OriginState.NO_DATA, now)
+            return Origin(block, OriginState.NO_DATA, as_of)
         if isinstance(answer, NotOffered | NotSet):
-            return Origin(block, OriginState.NOT_AVAILABLE, now, NOT_AVAILABLE)
-        return Origin(block, OriginState.FAILING, now, NO_ANSWER_WORDS)
+            return Origin(block, OriginState.NOT_AVAILABLE, as_of, NOT_AVAILABLE)
+        words = pause_words(answer.until) if isinstance(answer, Limited) else NO_ANSWER_WORDS
+        return Origin(block, OriginState.FAILING, as_of, words)
 
     async def _list(
         self,
@@ -190,10 +193,34 @@ class Listing:
         names: list[str],
         complete: bool,
         origin: Origin,
+        page: int,
     ) -> PackageList:
-        cards = await self._store.read(lambda db: self._pages.cards(db, names[:MAX_LISTED]))
-        total = series.added([card.downloads for card in cards if card.downloads])
-        return PackageList(kind, name, tuple(cards), complete, total, (origin,), self._simulated)
+        complete = complete and len(names) <= MAX_LISTED
+        names = names[:MAX_LISTED]
+        pages = max(1, -(-len(names) // PAGE_SIZE))
+        page = min(max(page, 1), pages)
+        shown = names[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
+
+        def read(db: packages.Database) -> PackageList:
+            loaded = (
+                counts.load(db, one, series.MONTH, simulated=self._simulated) for one in names
+            )
+            counted = [one for one in loaded if one is not None]
+            return PackageList(
+                kind=kind,
+                name=name,
+                cards=tuple(self._pages.cards(db, shown)),
+                complete=complete,
+                total=series.added(counted),
+                origins=(origin,),
+                simulated=self._simulated,
+                listed=len(names),
+                counted=len(counted),
+                page=page,
+                pages=pages,
+            )
+
+        return await self._store.read(read)
 
     def _items(
         self, db: packages.Database, pairs: Iterable[tuple[str, str]]

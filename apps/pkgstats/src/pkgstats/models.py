@@ -92,6 +92,8 @@ class VersionRow:
     file_count: int | None
     deprecated: str | None
     tags: tuple[str, ...] = ()
+    weekly: int | None = None
+    """Downloads of this version in the last seven days, where a source counts them."""
 
 
 DependencyKind = Literal["dependencies", "peerDependencies", "optionalDependencies"]
@@ -170,6 +172,63 @@ class Downloads:
         return self.holes > 0
 
 
+class By(StrEnum):
+    """What one point of a chart adds up."""
+
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Downloads from `start` to `end`, both inclusive."""
+
+    start: date
+    end: date
+    count: int | None
+    """None: no day of it has a figure; with `missing` days it is "at least" so much."""
+    missing: int = 0
+    partial: bool = False
+    """True: the range begins (or the figures end) inside this week or month."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Downloads of one package over a range, oldest first."""
+
+    name: str
+    range: str
+    by: By
+    points: tuple[Point, ...]
+    total: int
+    holes: int
+    """Days without a figure: with any, the total is "at least" so much."""
+    as_of: datetime | None = None
+    simulated: bool = False
+
+    @property
+    def start(self) -> date:
+        return self.points[0].start
+
+    @property
+    def end(self) -> date:
+        return self.points[-1].end
+
+    @property
+    def is_at_least(self) -> bool:
+        return self.holes > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A label and what it says, for an image that other pages embed."""
+
+    label: str
+    value: str
+    simulated: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
     """A link for people: `kind` is repository, homepage, issues or npm."""
@@ -218,6 +277,8 @@ class PackageData:
     """Changes when anything of the page changes: good for an ETag."""
     last_outbox_id: int
     """Highest message id this page already contains."""
+    dependents: int = 0
+    """Packages known here whose latest release depends on this one."""
     vulnerabilities: tuple[str, ...] = ()
     """A slot; empty while no source fills it."""
     simulated: bool = False
@@ -305,9 +366,36 @@ class PackageList:
     kind: Literal["user", "scope"]
     name: str
     cards: tuple[ResultCard, ...]
+    """Those of this page."""
     complete: bool
     total: Downloads | None
+    """Sum over all packages of the list that have counts, not of this page alone."""
     origins: tuple[Origin, ...]
+    simulated: bool = False
+    listed: int = 0
+    """How many packages the whole list has."""
+    counted: int = 0
+    """How many of them `total` adds up."""
+    page: int = 1
+    pages: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Up to six packages side by side: `series[i]` belongs to `cards[i]`; None: no counts.
+
+    All series have the same points (start and end), so that they fit one chart.
+    """
+
+    names: tuple[str, ...]
+    """As asked for, each once."""
+    cards: tuple[ResultCard, ...]
+    series: tuple[Series | None, ...]
+    missing: tuple[NotFound, ...]
+    range: str
+    by: By
+    origins: tuple[Origin, ...]
+    last_outbox_id: int
     simulated: bool = False
 
 

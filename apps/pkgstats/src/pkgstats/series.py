@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
+from itertools import groupby
 
-from pkgstats.models import DayCount, Downloads
+from pkgstats.models import By, DayCount, Downloads, Point, Series
 
 MONTH = 30
 WEEK = 7
+
+RANGES = {"30d": 30, "90d": 90, "6m": 182, "12m": 365, "18m": 548}
+"""Ranges of charts, in days; the downloads API knows no more than 18 months."""
+DEFAULT_RANGE = "30d"
 
 LARGE = 100
 """A zero between days of at least this many is a missing figure and no count of zero."""
@@ -84,3 +90,47 @@ def running_sums(days: Iterable[DayCount], width: int = WEEK) -> tuple[int | Non
         known = [count for count in counts[end - width : end] if count is not None]
         sums.append(sum(known) if len(known) == width else None)
     return tuple(sums)
+
+
+def default_by(range_: str) -> By:
+    """Days while they can be told apart in a chart, else weeks."""
+    return By.DAY if RANGES[range_] <= RANGES["90d"] else By.WEEK
+
+
+def binned(name: str, counts: Downloads, range_: str, by: By) -> Series:
+    """A series with one point for each day, week or calendar month.
+
+    Weeks are counted back from the newest day, so that the last one is whole; months are those of
+    the calendar, so that their first and last one may be partial.
+    """
+    days = counts.days
+    groups = [list(days[i : i + 1]) for i in range(len(days))]
+    if by is By.WEEK:
+        first = len(days) % WEEK or WEEK
+        starts = [0, *range(first, len(days), WEEK)]
+        groups = [list(days[i:j]) for i, j in zip(starts, [*starts[1:], len(days)], strict=True)]
+    elif by is By.MONTH:
+        groups = [list(found) for _, found in groupby(days, lambda item: item.day.replace(day=1))]
+    return Series(
+        name=name,
+        range=range_,
+        by=by,
+        points=tuple(_point(group, by) for group in groups),
+        total=counts.total,
+        holes=counts.holes,
+        as_of=counts.as_of,
+        simulated=counts.simulated,
+    )
+
+
+def _point(days: Sequence[DayCount], by: By) -> Point:
+    known = [item.count for item in days if item.count is not None]
+    start, end = days[0].day, days[-1].day
+    whole = {By.DAY: 1, By.WEEK: WEEK, By.MONTH: monthrange(start.year, start.month)[1]}[by]
+    return Point(
+        start=start,
+        end=end,
+        count=sum(known) if known else None,
+        missing=len(days) - len(known),
+        partial=len(days) < whole,
+    )

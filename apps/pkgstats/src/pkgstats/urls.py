@@ -80,15 +80,25 @@ def search_path(text: str, page: int = 1) -> str:
     return "/?" + urlencode(fields)
 
 
-def chart_path(name: str, days: str = "30d", version: str = "") -> str:
+def chart_path(name: str, days: str = "30d", version: str = "", by: str = "") -> str:
     """`/chart/NAME.svg?range=30d`; `version` makes a changed chart a new address."""
-    fields = {"range": days} | ({"v": version} if version else {})
+    fields = {"range": days} | ({"by": by} if by else {}) | ({"v": version} if version else {})
     return f"/chart/{_name(name)}.svg?{urlencode(fields)}"
 
 
-def badge_path(name: str) -> str:
-    """`/badge/NAME.svg`."""
-    return f"/badge/{_name(name)}.svg"
+def csv_path(name: str, days: str = "30d", by: str = "day") -> str:
+    """`/chart/NAME.csv?range=30d&by=day`: the numbers of a chart."""
+    return f"/chart/{_name(name)}.csv?{urlencode({'range': days, 'by': by})}"
+
+
+def badge_path(name: str, show: str = "") -> str:
+    """`/badge/NAME.svg`, `?show=version` for another fact than the downloads."""
+    return f"/badge/{_name(name)}.svg" + (f"?{urlencode({'show': show})}" if show else "")
+
+
+def feed_path(kind: str = "all") -> str:
+    """`/feed/KIND.atom`."""
+    return f"/feed/{kind}.atom"
 
 
 def share_path(name: str) -> str:

@@ -70,8 +70,15 @@ def first_wanted(db: sqlite3.Connection, names: Sequence[str], end: date) -> dat
     return min(date.fromisoformat(min(newest)), end) - timedelta(days=ASKED_AGAIN_DAYS)
 
 
-def load(db: sqlite3.Connection, name: str, length: int, *, simulated: bool) -> Downloads | None:
-    """The last `length` days that the source has; None when it has none."""
+def load(
+    db: sqlite3.Connection,
+    name: str,
+    length: int,
+    *,
+    simulated: bool,
+    last: date | None = None,
+) -> Downloads | None:
+    """The last `length` days that the source has (up to `last`); None when it has none."""
     counts = _counts(db, name, length)
     if not counts:
         return None
@@ -80,7 +87,20 @@ def load(db: sqlite3.Connection, name: str, length: int, *, simulated: bool) -> 
         (name,),
     ).fetchone()
     as_of = None if state is None else datetime.fromisoformat(state["at"])
-    return series.summed(counts, _last(counts), length, as_of=as_of, simulated=simulated)
+    newest = last or _last(counts)
+    return series.summed(counts, newest, length, as_of=as_of, simulated=simulated)
+
+
+def newest_day(db: sqlite3.Connection, names: Sequence[str]) -> date | None:
+    """The newest day for which any of the packages has a figure."""
+    rows = [
+        db.execute(
+            "SELECT max(day) AS day FROM downloads WHERE name = ? AND count IS NOT NULL", (name,)
+        ).fetchone()["day"]
+        for name in names
+    ]
+    days = [date.fromisoformat(day) for day in rows if day is not None]
+    return max(days, default=None)
 
 
 def _last(counts: dict[date, int | None]) -> date:

@@ -107,6 +107,14 @@ def maintainers(db: sqlite3.Connection, name: str) -> list[str]:
     return [row["username"] for row in rows]
 
 
+def count_dependents(db: sqlite3.Connection, name: str) -> int:
+    """Packages known here whose latest release depends on this one, in whatever way."""
+    row = db.execute(
+        "SELECT count(DISTINCT name) FROM dependency WHERE target = ?", (name,)
+    ).fetchone()
+    return int(row[0])
+
+
 def contents(db: sqlite3.Connection, name: str, version: str) -> StoredContents | None:
     """Readme and files of a release, when its tarball was read."""
     row = db.execute(

@@ -30,7 +30,7 @@ from pkgstats.live import negotiate
 from pkgstats.models import AbilityState, NotFound, NotFoundReason
 from pkgstats.settings import Settings
 from pkgstats.urls import address, package_path, read_path, search_path
-from pkgstats.web import api, pages, words
+from pkgstats.web import api, feeds, pages, words
 from pkgstats.web.static_files import StaticFiles
 
 _log = logging.getLogger(__name__)
@@ -70,7 +70,8 @@ def create_app(catalog: Catalog, live: Live, settings: Settings) -> ASGIApp:
             Route("/sources", site.sources),
             Route("/about", site.about),
             Route("/negotiate", site.negotiate),
-            Route("/api/v1/suggest", site.suggest),
+            *api.routes(catalog),
+            *feeds.routes(catalog),
             Route("/eventhandler", live.handler.asgi()),
             Route("/{path:path}", site.page),
         ],
@@ -167,22 +168,11 @@ class _Site:
             )
         return answer
 
-    async def suggest(self, request: Request) -> Response:
-        query = request.query_params
-        limit = query.get("limit", str(api.DEFAULT_LIMIT))
-        try:
-            answer = await api.suggestions(
-                self._catalog, query.get("q"), int(limit) if limit.isdecimal() else limit
-            )
-        except api.BadQuestion as error:
-            return JSONResponse({"error": str(error)}, HTTPStatus.BAD_REQUEST)
-        return JSONResponse(answer, headers={"cache-control": "no-cache"})
-
     async def http_error(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
         if request.url.path.startswith(("/api/", "/negotiate")):
-            return JSONResponse({"error": error.detail}, status, headers=error.headers)
+            return api.error_response(status, error.detail, status.name.lower(), error.headers)
         if status == HTTPStatus.NOT_FOUND:
             page = pages.NotFoundPage("No such page", "There is no page at", request.url.path)
         else:
