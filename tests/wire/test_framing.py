@@ -1,6 +1,7 @@
 """RFC 6455 to the letter: fragments, control frames, reserved bits, close codes, heads."""
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Awaitable, Callable
 
@@ -342,3 +343,35 @@ async def test_large_head_on_a_kept_alive_connection_is_refused(
         await client.read_head()
     assert answer.value.status == 400
     await other.expect_silence()
+
+
+async def test_endless_header_on_a_kept_alive_connection_is_refused(service: Service) -> None:
+    """A header that never ends is in nobody's list yet, and must not fill memory all the same."""
+    client = await dial(service)
+    host = service.url.removeprefix("http://")
+    client.writer.write(f"GET /api/health HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    with pytest.raises(Refusal) as answer:
+        await client.read_head()
+    assert answer.value.status == 200
+    client.writer.write(b"GET /api/health HTTP/1.1\r\nX-Endless: ")
+    ended = asyncio.create_task(client.reader.read())
+    while not ended.done() and not client.writer.is_closing():
+        client.writer.write(b"x" * 1000)
+        await asyncio.sleep(0)
+    with contextlib.suppress(ConnectionError):  # what it did not read resets the connection
+        assert (await ended).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_large_body_is_no_part_of_the_next_head(service: Service) -> None:
+    client = await dial(service)
+    host = service.url.removeprefix("http://")
+    ask = f"GET /api/health HTTP/1.1\r\nHost: {host}\r\n"
+    body = "x" * 200_000
+    client.writer.write(f"{ask}Content-Length: {len(body)}\r\n\r\n{body}{ask}".encode())
+    with pytest.raises(Refusal) as answer:
+        await client.read_head()
+    assert answer.value.status == 200
+    client.writer.write(b"\r\n")
+    with pytest.raises(Refusal) as answer:
+        await client.read_head()
+    assert answer.value.status == 200

@@ -5,7 +5,7 @@ import gc
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from types import TracebackType
 from typing import Self
@@ -111,6 +111,7 @@ class Service:
             app,
             ws=front.upgrade_door(),
             http="httptools",
+            interface="asgi3",
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -263,12 +264,11 @@ def _port_of(server: asyncio.Server) -> int:
 def _without_client_paths(rest: ASGIApp) -> ASGIApp:
     """A plain request on a client path is a handshake without an upgrade: 400."""
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path: str = scope["path"]
         if path.startswith("/client") and client_hub(path, {"hub": ["x"]}) is not None:
             answer = PlainTextResponse("expected a WebSocket upgrade", status_code=400)
-            await answer(scope, receive, send)
-        else:
-            await rest(scope, receive, send)
+            return answer(scope, receive, send)
+        return rest(scope, receive, send)
 
     return app

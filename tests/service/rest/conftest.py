@@ -117,6 +117,9 @@ class FakeNode:
             self.hubs[name] = FakeHub(name, self)
         return self.hubs[name]
 
+    def find_hub(self, name: str) -> FakeHub | None:
+        return self.hubs.get(name)
+
     def record(self, hub, verb, target, payload, options):
         if self.fault is not None:
             raise self.fault

@@ -171,7 +171,12 @@ def create_app(
         assert operation is not None, "a route has the operation, or was refused"
         call = Call(scope, receive, node, {} if match is None else match.names, now)
         try:
-            return await _run(operation, call, oidc)
+            if not operation.is_open and not _is_key_signed(call):
+                await _authenticate(call, oidc)
+            call.check_api_version()
+            if node.is_draining and not operation.is_served_while_draining:
+                raise answers.unavailable()
+            return await operation.handler(call)
         except Refused as refused:
             return refused.answer(method)
         except (EngineUnavailable, IssuerUnavailable, Overloaded) as error:
@@ -186,44 +191,40 @@ def create_app(
     return app
 
 
-async def _run(operation: Operation, call: Call, oidc: Oidc | None) -> Response:
-    if not operation.is_open:
-        await _authenticate(call, oidc)
-    call.check_api_version()
-    if call.node.is_draining and not operation.is_served_while_draining:
-        raise answers.unavailable()
-    return await operation.handler(call)
-
-
-async def _authenticate(call: Call, oidc: Oidc | None) -> None:
-    """Let in a token that a key of ours signed for exactly this address, or one of the issuer."""
-    headers = [value for name, value in call.headers if name == b"authorization"]
-    if len(headers) != 1:
-        raise answers.unauthorized()
-    scheme, _, credentials = headers[0].partition(b" ")
-    if scheme.lower() != b"bearer":
-        raise answers.unauthorized()
-    token = credentials.strip().decode("latin-1")
+def _is_key_signed(call: Call) -> bool:
+    """Whether a key of ours signed the token for exactly this address."""
     try:
         tokens.check_rest_token(
-            token,
+            _token(call),
             call.node.keys,
             urls=call.urls,
             now=call.now(),
             skew_s=call.node.settings.clock_skew_s,
         )
-        call.is_key_signed = True
-        return
     except InvalidToken as error:
-        problem = error
-    if oidc is not None:
-        try:
-            await oidc.check(token)
-            return
-        except InvalidToken as error:
-            problem = error
-    _log.debug("rest token refused: %s", problem)
-    raise answers.unauthorized()
+        _log.debug("rest token refused: %s", error)
+        return False
+    call.is_key_signed = True
+    return True
+
+
+async def _authenticate(call: Call, oidc: Oidc | None) -> None:
+    """Let in a token of the issuer."""
+    if oidc is None:
+        raise answers.unauthorized()
+    try:
+        await oidc.check(_token(call))
+    except InvalidToken as error:
+        _log.debug("rest token refused: %s", error)
+        raise answers.unauthorized() from None
+
+
+def _token(call: Call) -> str:
+    header = call.only_header(b"authorization")
+    scheme, _, credentials = (header or b"").partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise answers.unauthorized()
+    return credentials.strip().decode("latin-1")
 
 
 def _log_fault(operation: Operation, error: Exception) -> None:

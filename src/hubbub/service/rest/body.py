@@ -64,7 +64,8 @@ async def read_body(call: Call) -> bytes:
 
 async def read_payload(call: Call) -> Payload:
     """The body as its Content-Type says; JSON stays byte for byte what was sent."""
-    data_type, charset = _content_type(call.header(b"content-type"))
+    header = call.header(b"content-type")
+    data_type, charset = _USUAL_TYPES.get(header) or _read_type(header or b"")
     body = await read_body(call)
     if data_type is not DataType.BINARY:
         body = _as_utf8(body, charset)
@@ -94,10 +95,20 @@ def read_metadata(call: Call) -> dict[str, str] | None:
     return found or None
 
 
-def _content_type(header: bytes | None) -> tuple[DataType, str]:
+_USUAL_TYPES = {
+    None: (DataType.BINARY, ""),
+    b"": (DataType.BINARY, ""),
+    b"application/octet-stream": (DataType.BINARY, ""),
+    b"application/json": (DataType.JSON, "utf-8"),
+    b"application/json; charset=utf-8": (DataType.JSON, "utf-8"),
+    b"text/plain": (DataType.TEXT, "utf-8"),
+    b"text/plain; charset=utf-8": (DataType.TEXT, "utf-8"),
+}
+"""What nearly every request says, word for word."""
+
+
+def _read_type(header: bytes) -> tuple[DataType, str]:
     """(data type, codec of the text)."""
-    if not header:
-        return DataType.BINARY, ""
     media_type, _, parameters = header.decode("latin-1").partition(";")
     match media_type.strip().lower():
         case "application/json":

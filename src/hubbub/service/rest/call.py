@@ -37,6 +37,7 @@ class Call:
     """A request on its way to a handler."""
 
     __slots__ = (
+        "_first",
         "_query",
         "_raw_names",
         "headers",
@@ -62,6 +63,7 @@ class Call:
         self.now = now
         self.method: str = scope["method"]
         self.headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self._first = dict(reversed(self.headers))
         self.is_key_signed = False
         """Its token is signed with a key of ours; else it is the identity provider's, or open."""
         self._raw_names = raw_names
@@ -71,10 +73,14 @@ class Call:
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of this lower-case name."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
+        return self._first.get(name)
+
+    def only_header(self, name: bytes) -> bytes | None:
+        """None also where it came more than once."""
+        if len(self._first) != len(self.headers):
+            if [key for key, _ in self.headers].count(name) > 1:
+                return None
+        return self._first.get(name)
 
     @property
     def origin(self) -> str:
@@ -119,12 +125,16 @@ class Call:
 
     @property
     def hub_name(self) -> str:
-        text = self._path_name("hub", "Invalid hub name.", "hub")
-        return _checked(names.hub_name, text, "Invalid hub name.", "hub")
+        return _checked(names.hub_name, self._hub_text, "Invalid hub name.", "hub")
 
     @property
     def hub(self) -> Hub:
-        return self.node.hub(self.hub_name)
+        known = self.node.find_hub(self._hub_text)  # then its name has been checked before
+        return self.node.hub(self.hub_name) if known is None else known
+
+    @property
+    def _hub_text(self) -> str:
+        return self._path_name("hub", "Invalid hub name.", "hub")
 
     @property
     def group(self) -> str:

@@ -32,9 +32,21 @@ class Match(NamedTuple):
         return ", ".join(sorted(self.operations))
 
 
-class _Shape(NamedTuple):
-    literals: tuple[int, ...]
-    names: tuple[int, ...]
+class _Shape:
+    """The paths of one length."""
+
+    def __init__(self, literals: tuple[int, ...], names: tuple[int, ...]) -> None:
+        self.literals, self.names = literals, names
+        self.routes: dict[tuple[bytes, ...], tuple[Operations, tuple[str, ...]]] = {}
+        """By their literals, in lower case."""
+
+    def find(self, segments: list[bytes]) -> Match | None:
+        key = tuple([segments[i] for i in self.literals])
+        route = self.routes.get(key) or self.routes.get(_folded(key))
+        if route is None:
+            return None
+        operations, names = route
+        return Match(operations, dict(zip(names, [segments[i] for i in self.names], strict=True)))
 
 
 class Router:
@@ -43,35 +55,25 @@ class Router:
 
     def __init__(self, routes: Sequence[tuple[str, Operations]]) -> None:
         self._shapes: dict[int, _Shape] = {}
-        self._routes: dict[tuple[bytes, ...], tuple[Operations, tuple[str, ...]]] = {}
         for path, operations in routes:
             segments = path.encode().split(b"/")[1:]
             places = range(len(segments))
-            shape = _Shape(
-                tuple(i for i in places if not segments[i].startswith(b"{")),
-                tuple(i for i in places if segments[i].startswith(b"{")),
-            )
-            if self._shapes.setdefault(len(segments), shape) != shape:
+            literals = tuple(i for i in places if not segments[i].startswith(b"{"))
+            shape = _Shape(literals, tuple(i for i in places if i not in literals))
+            shape = self._shapes.setdefault(len(segments), shape)
+            if shape.literals != literals:
                 raise AssertionError(f"{path}: another path of this length has other literals")
-            key = _key(segments, shape)
-            if key in self._routes:
+            key = _folded(tuple([segments[i] for i in literals]))
+            if key in shape.routes:
                 raise AssertionError(f"{path}: twice in the table")
             names = [segments[i].decode().strip("{}") for i in shape.names]
-            self._routes[key] = (operations, tuple(names))
+            shape.routes[key] = (operations, tuple(names))
 
     def find(self, raw_path: bytes) -> Match | None:
         root, *segments = raw_path.split(b"/")
         shape = self._shapes.get(len(segments))
-        if root or shape is None:
-            return None
-        route = self._routes.get(_key(segments, shape))
-        if route is None:
-            return None
-        operations, names = route
-        return Match(operations, {n: segments[i] for n, i in zip(names, shape.names, strict=True)})
+        return None if root or shape is None else shape.find(segments)
 
 
-def _key(segments: list[bytes], shape: _Shape) -> tuple[bytes, ...]:
-    """The length is part of the key: literals alone do not tell `/{h}/x` from `/{h}/{c}/x`."""
-    folded = [segments[i].lower().replace(b"%3a", b":", 1) for i in shape.literals]
-    return (b"%d" % len(segments), *folded)
+def _folded(literals: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    return tuple([literal.lower().replace(b"%3a", b":", 1) for literal in literals])

@@ -4,6 +4,7 @@ from starlette.responses import Response
 
 from hubbub.protocol import limits
 from hubbub.protocol.filters import Predicate
+from hubbub.service.hub import NOBODY
 from hubbub.service.rest import answers
 from hubbub.service.rest.body import read_metadata, read_payload
 from hubbub.service.rest.call import Call, checked_filter
@@ -14,8 +15,7 @@ _ACCEPTED = answers.empty(202)
 
 async def send_to_all(call: Call) -> Response:
     hub = call.hub
-    excluded, ttl_seconds = call.excluded, _ttl_seconds(call)
-    matches = _filter(call)
+    excluded, ttl_seconds, matches = _options(call)
     metadata = read_metadata(call)
     payload = await read_payload(call)
     matches = await settled(matches, hub.connections.values())
@@ -27,8 +27,7 @@ async def send_to_all(call: Call) -> Response:
 
 async def send_to_group(call: Call) -> Response:
     hub, group = call.hub, call.group
-    excluded, ttl_seconds = call.excluded, _ttl_seconds(call)
-    matches = _filter(call)
+    excluded, ttl_seconds, matches = _options(call)
     metadata = read_metadata(call)
     payload = await read_payload(call)
     members = hub.groups[group].members if group in hub.groups else {}
@@ -46,7 +45,7 @@ async def send_to_group(call: Call) -> Response:
 
 async def send_to_user(call: Call) -> Response:
     hub, user_id = call.hub, call.user_id
-    ttl_seconds, matches = _ttl_seconds(call), _filter(call)
+    _, ttl_seconds, matches = _options(call)
     metadata = read_metadata(call)
     payload = await read_payload(call)
     matches = await settled(matches, hub.users.get(user_id, {}).values())
@@ -63,9 +62,12 @@ async def send_to_connection(call: Call) -> Response:
     return _ACCEPTED
 
 
+def _options(call: Call) -> tuple[frozenset[str], int, Predicate | None]:
+    """(excluded connections, TTL in seconds, filter); most requests have none of these."""
+    if not call.query:
+        return NOBODY, 0, None
+    return call.excluded, _ttl_seconds(call), checked_filter(call.value("filter"))
+
+
 def _ttl_seconds(call: Call) -> int:
     return call.integer("messageTtlSeconds", default=0, lowest=0, highest=limits.MAX_TTL_S)
-
-
-def _filter(call: Call) -> Predicate | None:
-    return checked_filter(call.value("filter"))
