@@ -87,7 +87,7 @@ def measurements(*, quick: bool) -> list[Measurement]:
                 is_more_better=False,
                 servers=("hubbub", "starlette"),
             )
-            for to, listeners in (("group", 0), ("group", 10), ("user", 1))
+            for to, listeners in (("group", 0), ("group", 10), ("user", 1), ("all", 10))
         ),
         Measurement(
             "filters",

@@ -21,8 +21,8 @@ async def send(request: Request) -> Response:
 
 async def main() -> None:
     routes = [
-        Route(f"/api/hubs/{{hub}}/{kind}/{{name}}/:send", send, methods=["POST"])
-        for kind in ("groups", "users")
+        Route(f"/api/hubs/{{hub}}{target}/:send", send, methods=["POST"])
+        for target in ("/groups/{name}", "/users/{name}", "")
     ]
     config = Config(
         Starlette(routes=routes),

@@ -1,7 +1,8 @@
 """REST sends: requests per second and CPU of the server for each.
 
-`listeners` are members of the group, or connections of the user; a bare server has none. After the
-last request each must have got every message. The token is made once: its making is the caller's.
+`listeners` are connections of the hub, members of the group or connections of the user; a bare
+server has none. After the last request each must have got every message. The token is made once:
+its making is the caller's.
 """
 
 import asyncio
@@ -52,7 +53,7 @@ async def measure(target: Target, *, seconds: float, to: str, listeners: int) ->
         socket.write(text_frame({"type": "joinGroup", "group": "g", "ackId": 1}))
         await socket.until(before + 1)
     starts = [socket.received for socket in receivers]
-    request = _request(target, "/groups/g" if to == "group" else "/users/u")
+    request = _request(target, {"group": "/groups/g", "user": "/users/u", "all": ""}[to])
     loop = asyncio.get_running_loop()
     callers = [
         (await loop.create_connection(Caller, target.host, target.port))[1] for _ in range(CALLERS)

@@ -27,7 +27,7 @@ _ALGORITHM = "HS256"
 _jws = jwt.PyJWS(algorithms=[_ALGORITHM])
 _hmac_sha256 = HMACAlgorithm(HMACAlgorithm.SHA256)
 _MAX_USUAL_HEADER_CHARS = 256
-_TO_BASE64 = str.maketrans("-_+/=", "+/???")
+_TO_BASE64 = bytes.maketrans(b"-_+/=", b"+/???")
 """The letters of JWTs as those of the library, which are themselves none in a JWT."""
 _decode_claims = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -215,7 +215,7 @@ def _usual_content(token: str, keys: Sequence[str]) -> bytes | None:
             break
     else:
         return None
-    data = content.translate(_TO_BASE64) + "=" * (-len(content) % 4)
+    data = content.encode().translate(_TO_BASE64) + b"=" * (-len(content) % 4)
     try:
         return binascii.a2b_base64(data, strict_mode=True)
     except ValueError:
