@@ -74,7 +74,15 @@ PUBLIC = {
         "UserEventRequest",
         "UserEventResponse",
     },
-    "hubbub.testing": {"FaultProxy", "History", "Hub"},
+    "hubbub.testing": {
+        "FaultProxy",
+        "History",
+        "Hub",
+        "VirtualClock",
+        "VirtualTimeLoop",
+        "run_virtual",
+        "virtual_clock",
+    },
     "hubbub.browser": {"client_source"},
 }
 

@@ -38,6 +38,7 @@ class ServiceClient:
             timeout=timeout,
             limits=httpx2.Limits(max_connections=100, keepalive_expiry=calls.KEEP_ALIVE_S),
             trust_env=not self._target.is_near,
+            verify=self._target.tls,
         )
 
     @classmethod

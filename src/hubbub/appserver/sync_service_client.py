@@ -41,6 +41,7 @@ class SyncServiceClient:
             timeout=timeout,
             limits=httpx2.Limits(max_connections=100, keepalive_expiry=calls.KEEP_ALIVE_S),
             trust_env=not self._target.is_near,
+            verify=self._target.tls,
         )
 
     @classmethod

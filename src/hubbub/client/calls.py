@@ -3,8 +3,9 @@
 import asyncio
 
 from hubbub.client import failures
-from hubbub.client.driver import Driver, now
+from hubbub.client.driver import Driver
 from hubbub.client.options import check_limit
+from hubbub.clock import boottime
 from hubbub.protocol import client_events as ce
 from hubbub.protocol.errors import ClientStateError
 
@@ -45,7 +46,7 @@ class Calls:
         key = self._last_key
         settled: asyncio.Future[Settled] = asyncio.get_running_loop().create_future()
         self._pending[key] = settled
-        deadline = None if limit is None else now() + limit
+        deadline = None if limit is None else boottime() + limit
         driver.feed(ce.Submit(key, request, deadline, is_acked, ack_id))
         try:
             result = await settled

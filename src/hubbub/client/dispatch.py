@@ -4,7 +4,7 @@ import asyncio
 import logging
 
 from hubbub.client.calls import Calls
-from hubbub.client.driver import Driver, now
+from hubbub.client.driver import Driver
 from hubbub.client.events import (
     NAMES,
     ClientEvent,
@@ -14,6 +14,7 @@ from hubbub.client.events import (
     SlowConsumerEvent,
 )
 from hubbub.client.inbox import EventStream, Lane, Registration
+from hubbub.clock import boottime
 from hubbub.protocol import client_events as ce
 from hubbub.protocol import values
 from hubbub.protocol.messages import DataMessage
@@ -114,7 +115,7 @@ class Dispatcher:
 
     def lane_dropped(self, lane: Lane) -> None:
         """Say so at once, then once in a second: a lane that stays full never drains."""
-        time = now()
+        time = boottime()
         if time >= lane.report_at:
             lane.report_at = time + 1
             self._report_dropped(lane)

@@ -8,7 +8,6 @@ import asyncio
 import logging
 import random
 import secrets
-import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -21,6 +20,7 @@ from hubbub.client.credential import (
     recovery_url,
 )
 from hubbub.client.transport import RefusedHandshake, Transport, TransportOptions
+from hubbub.clock import boottime
 from hubbub.protocol import client_events as ce
 from hubbub.protocol.client_session import ClientSession
 from hubbub.protocol.errors import ConnectError, CredentialError, InvalidMessage
@@ -28,12 +28,6 @@ from hubbub.protocol.json_codec import decode_response, encode_request
 from hubbub.protocol.messages import DataMessage
 
 log = logging.getLogger("hubbub.client")
-_BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
-
-
-def now() -> float:
-    """Goes on while the machine sleeps, so that a recovery window can run out meanwhile."""
-    return time.monotonic() if _BOOT_CLOCK is None else time.clock_gettime(_BOOT_CLOCK)
 
 
 class Listener(Protocol):
@@ -146,7 +140,7 @@ class Driver:
         try:
             while self._inputs:
                 try:
-                    for action in self.session.handle(self._inputs.popleft(), now()):
+                    for action in self.session.handle(self._inputs.popleft(), boottime()):
                         self._carry_out(action)
                 except Exception as error:
                     self._break_down(error)
@@ -271,7 +265,7 @@ class Driver:
             self._timer = None
         if at is not None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(0.0, at - now()), self._time_is_up)
+            self._timer = loop.call_later(max(0.0, at - boottime()), self._time_is_up)
 
     def _time_is_up(self) -> None:
         self._timer = None

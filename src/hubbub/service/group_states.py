@@ -4,12 +4,12 @@ Subscribers get the changes of one tick together: when a thousand members of a g
 each of those who stay gets one message instead of a thousand.
 """
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
 
+from hubbub import clock
 from hubbub.protocol import limits
 from hubbub.protocol.messages import GroupStateItem, GroupStateSnapshot, GroupStateUpdate
 from hubbub.service.connection import Connection
@@ -79,7 +79,7 @@ class GroupStates:
     """Of one hub. What returns connections names the slow ones, for the caller to close."""
 
     def __init__(
-        self, on_change: Callable[[], object], *, now: Callable[[], float] = time.time
+        self, on_change: Callable[[], object], *, now: Callable[[], float] = clock.wall
     ) -> None:
         """`on_change` is called at the first change since the last `flush`. `now`: Unix seconds."""
         self._on_change = on_change

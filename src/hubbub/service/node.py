@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from hubbub import clock
 from hubbub.protocol import names, tokens
 from hubbub.service.connection import Connection
 from hubbub.service.engine.interface import Engine
@@ -29,7 +29,7 @@ class Node:
         engine: Engine,
         upstream: Upstream,
         *,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = clock.wall,
     ) -> None:
         """`keys`: the primary one, then the secondary if there is one. `now`: Unix seconds."""
         self.settings = settings

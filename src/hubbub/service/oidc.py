@@ -6,7 +6,6 @@ of our issuer and for us can cause a fetch, and however many such tokens come, o
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ import jwt
 import msgspec
 from jwt.algorithms import has_crypto
 
+from hubbub import clock
 from hubbub.protocol import limits
 from hubbub.protocol.errors import HubbubError, InvalidToken, SettingsError
 from hubbub.protocol.tokens import check_times
@@ -65,8 +65,8 @@ class Oidc:
         audience: str,
         *,
         skew_s: float,
-        now: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = clock.wall,
+        monotonic: Callable[[], float] = clock.monotonic,
     ) -> None:
         """`now`: Unix seconds. Raises `SettingsError`, also without what checks signatures."""
         if fault := issuer_fault(issuer):
@@ -82,7 +82,7 @@ class Oidc:
         self._session: aiohttp.ClientSession | None = None
         self._keys: _Keys = {}
         self._fetched_at = 0.0
-        self._fetch_due_at = monotonic()
+        self._fetch_due_at = 0.0
         self._fetching: asyncio.Task[None] | None = None
 
     async def open(self) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from types import TracebackType
@@ -14,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.config import Config
 
-from hubbub import __version__
+from hubbub import __version__, clock
 from hubbub.protocol import connection_string
 from hubbub.protocol.errors import HubbubError, SettingsError
 from hubbub.service.auth import KEY_VARIABLE, SECONDARY_KEY_VARIABLE, random_access_key
@@ -52,7 +51,7 @@ class Service:
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, now: Callable[[], float] = time.time
+        self, settings: Settings | None = None, *, now: Callable[[], float] = clock.wall
     ) -> None:
         """Without a key in the settings a random one is drawn. `now`: Unix seconds, for tokens.
 
@@ -220,7 +219,7 @@ class Service:
     def _keep_date(self) -> None:
         """The `Date` header of HTTP answers, made once a second instead of once an answer."""
         assert self._front is not None, "called after the start only"
-        date = formatdate(time.time(), usegmt=True).encode()
+        date = formatdate(clock.wall(), usegmt=True).encode()
         self._front.http_state.default_headers = [(b"date", date)]
         self._date_timer = asyncio.get_running_loop().call_later(1, self._keep_date)
 

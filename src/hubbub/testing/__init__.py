@@ -1,21 +1,35 @@
 """A kit to test programs that use hubbub: a real service in the test's own loop, and faults.
 
-With pytest the fixture `hubbub` is there by itself (see `plugin`); without, use `Hub` directly.
+With pytest the fixture `hubbub` and the mark `virtual_time` are there by themselves (see `plugin`);
+without, use `Hub` and `run_virtual` directly.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from hubbub.testing.checks import History
+    from hubbub.testing.clock import VirtualClock, VirtualTimeLoop, run_virtual, virtual_clock
     from hubbub.testing.faults import FaultProxy
     from hubbub.testing.hub import Hub
 
-__all__ = ["FaultProxy", "History", "Hub"]
+__all__ = [
+    "FaultProxy",
+    "History",
+    "Hub",
+    "VirtualClock",
+    "VirtualTimeLoop",
+    "run_virtual",
+    "virtual_clock",
+]
 
 _HOMES = {
-    "FaultProxy": "hubbub.testing.faults",
-    "History": "hubbub.testing.checks",
-    "Hub": "hubbub.testing.hub",
+    "FaultProxy": "faults",
+    "History": "checks",
+    "Hub": "hub",
+    "VirtualClock": "clock",
+    "VirtualTimeLoop": "clock",
+    "run_virtual": "clock",
+    "virtual_clock": "clock",
 }
 
 
@@ -25,4 +39,4 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'hubbub.testing' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(f"hubbub.testing.{_HOMES[name]}"), name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from hubbub import clock
 from hubbub.protocol import tokens
 from hubbub.protocol.errors import EngineUnavailable, InvalidToken, Overloaded
 from hubbub.service.oidc import IssuerUnavailable
@@ -141,7 +141,7 @@ _UNKNOWN = Operation("unknown", _unknown, is_served_while_draining=True)
 
 
 def create_app(
-    node: Node, *, now: Callable[[], float] = time.time, oidc: Oidc | None = None
+    node: Node, *, now: Callable[[], float] = clock.wall, oidc: Oidc | None = None
 ) -> ASGIApp:
     """The ASGI app of one node.
 

@@ -8,13 +8,13 @@ answer = await upstream.connect(source, ConnectRequest(...))
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 from yarl import URL
 
+from hubbub import clock
 from hubbub.protocol import cloudevents
 from hubbub.protocol.cloudevents import ConnectAnswer, ConnectRequest, EventAnswer
 from hubbub.protocol.errors import ConnectRejected, SettingsError, UpstreamError
@@ -40,8 +40,8 @@ class Upstream:
         settings: Settings,
         keys: Sequence[str],
         *,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock.wall,
+        monotonic: Callable[[], float] = clock.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         validation_timeout_s: float = validation.QUESTION_TIMEOUT_S,
         max_queued_notifications: int = notifications.MAX_QUEUED,
