@@ -252,4 +252,6 @@ def _decoded(raw: bytes, *, keeps_slash: bool) -> bytes:
 
 def _first(value: bytes) -> str:
     """The entry of a comma-separated list that the outermost proxy wrote."""
-    return value.split(b",", 1)[0].strip().decode("latin-1")
+    if b"," in value:
+        value = value.split(b",", 1)[0]
+    return value.strip().decode("latin-1")
