@@ -337,7 +337,7 @@ async def test_large_head_on_a_kept_alive_connection_is_refused(
     with pytest.raises(Refusal) as answer:
         await client.read_head()
     assert answer.value.status == 200
-    headers = "".join(f"X-{i}: {'x' * 1000}\r\n" for i in range(80))
+    headers = "".join(f"X-{i}: {'x' * 1000}\r\n" for i in range(120))
     client.writer.write(first.replace("\r\n\r\n", f"\r\n{headers}\r\n").encode())
     with pytest.raises(Refusal) as answer:
         await client.read_head()

@@ -25,10 +25,11 @@ from hubbub.service.ws_listener import RefusingListener, WebSocketListener
 log = logging.getLogger("hubbub.service")
 
 MAX_HEAD_BYTES = 65_536
+_PIECE_BYTES = 16_384
+"""A head on a kept-alive connection is counted in pieces: it may have this much more, twice."""
 HEAD_TIMEOUT_S = 10.0
 MAX_EARLY_BYTES = 65_536
 """Frames of a client that does not wait for 101; beyond, its socket is not read until then."""
-_LARGE_HEAD = "the request head is too large"
 _LINGER_S = 1.0
 """After a refusal: how long the client may take to hang up, so that it can read the answer."""
 
@@ -200,7 +201,7 @@ class Door(asyncio.Protocol):
         end = self._buffer.find(b"\r\n\r\n", searched)
         if end < 0 or end > MAX_HEAD_BYTES:
             if len(self._buffer) > MAX_HEAD_BYTES:
-                self._refuse(Refused(431, _LARGE_HEAD))
+                self._refuse(Refused(431, "the request head is too large"))
             return
         head = bytes(self._buffer[: end + 4])
         if b"\r\nupgrade:" in head.lower():
@@ -298,31 +299,28 @@ class BoundedHttp(HttpToolsProtocol):
     """uvicorn's protocol with a bound on every request head, also of a kept-alive connection, and
     no upgrade before its turn."""
 
-    _heads = 0
-    """That have begun."""
-    _is_in_head = False
+    _head: object = None
+    """The scope of a head that has begun and is not complete."""
     _head_bytes = 0
-    """Of the head that is coming, without the piece it began in."""
+    """Of that head, without the piece it began in."""
 
     def data_received(self, data: bytes) -> None:
-        head = self._heads
+        if len(data) > _PIECE_BYTES:
+            for start in range(0, len(data), _PIECE_BYTES):
+                self.data_received(data[start : start + _PIECE_BYTES])
+            return
+        if self.parser is None:
+            return  # an earlier piece has ended the connection
         super().data_received(data)
-        if self._is_in_head and head == self._heads and not self.transport.is_closing():
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self.send_400_response(_LARGE_HEAD)
-
-    def on_message_begin(self) -> None:
-        self._heads += 1
-        self._is_in_head = True
-        self._head_bytes = 0
-        super().on_message_begin()
-
-    def on_headers_complete(self) -> None:
-        self._is_in_head = False
-        if len(self.url) + sum([len(n) + len(v) for n, v in self.headers]) > MAX_HEAD_BYTES:
-            raise ValueError(_LARGE_HEAD)  # uvicorn answers 400 and closes
-        super().on_headers_complete()
+        scope = self.scope
+        if scope is None or "method" in scope:
+            return
+        if scope is not self._head:
+            self._head, self._head_bytes = scope, 0
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("the request head is too large")
 
     def handle_websocket_upgrade(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:
