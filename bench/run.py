@@ -82,12 +82,18 @@ def measurements(*, quick: bool) -> list[Measurement]:
         *(
             Measurement(
                 "rest",
-                {"seconds": seconds, "to": to, "listeners": listeners},
+                {"seconds": seconds, "to": to, "listeners": listeners, "tokens": tokens},
                 "server_cpu_us_per_request",
                 is_more_better=False,
                 servers=("hubbub", "starlette"),
             )
-            for to, listeners in (("group", 0), ("group", 10), ("user", 1), ("all", 10))
+            for to, listeners, tokens in (
+                ("group", 0, 1),
+                ("group", 0, 2000),
+                ("group", 10, 1),
+                ("user", 1, 2000),
+                ("all", 10, 1),
+            )
         ),
         Measurement(
             "filters",

@@ -1,8 +1,9 @@
 """REST sends: requests per second and CPU of the server for each.
 
 `listeners` are connections of the hub, members of the group or connections of the user; a bare
-server has none. After the last request each must have got every message. The token is made once:
-its making is the caller's.
+server has none. After the last request each must have got every message. `tokens`: so many are
+made before and shown in turn. The SDKs date theirs in whole seconds, so a caller that sends a lot
+to one address shows the same one many times, and one that sends to many addresses never.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import time
 
 from load import Target, all_until, connect_many, cpu_s, text_frame
 
-from hubbub.protocol import tokens
+from hubbub.protocol.tokens import make_rest_token
 
 BODY = b"x" * 100
 CALLERS = 16
@@ -45,7 +46,9 @@ class Caller(asyncio.Protocol):
         await self._answer
 
 
-async def measure(target: Target, *, seconds: float, to: str, listeners: int) -> dict[str, float]:
+async def measure(
+    target: Target, *, seconds: float, to: str, listeners: int, tokens: int = 1
+) -> dict[str, float]:
     is_bare = not target.key
     receivers = [] if is_bare else await connect_many(target, listeners)
     for socket in receivers:
@@ -53,13 +56,14 @@ async def measure(target: Target, *, seconds: float, to: str, listeners: int) ->
         socket.write(text_frame({"type": "joinGroup", "group": "g", "ackId": 1}))
         await socket.until(before + 1)
     starts = [socket.received for socket in receivers]
-    request = _request(target, {"group": "/groups/g", "user": "/users/u", "all": ""}[to])
+    path = {"group": "/groups/g", "user": "/users/u", "all": ""}[to]
+    requests = [_request(target, path, life_s=3600 + i) for i in range(tokens)]
     loop = asyncio.get_running_loop()
     callers = [
         (await loop.create_connection(Caller, target.host, target.port))[1] for _ in range(CALLERS)
     ]
     sent = 1
-    await callers[0].call(request)
+    await callers[0].call(requests[0])
     if receivers:
         await receivers[0].until(starts[0] + 1)
     size = receivers[0].received - starts[0] if receivers else 0
@@ -68,7 +72,7 @@ async def measure(target: Target, *, seconds: float, to: str, listeners: int) ->
         nonlocal sent
         count = 0
         while count < at_least or time.perf_counter() < end:
-            await caller.call(request)
+            await caller.call(requests[sent % tokens])
             sent += 1
             count += 1
 
@@ -78,24 +82,24 @@ async def measure(target: Target, *, seconds: float, to: str, listeners: int) ->
     async with asyncio.timeout(10):
         await all_until(receivers, (start + sent * size for start in starts))
     took, cpu = time.perf_counter() - began, cpu_s(target.pid) - cpu_before
-    requests = sent - sent_before
+    count = sent - sent_before
     for caller in callers:
         caller.transport.close()
     for socket in receivers:
         socket.end()
     return {
-        "requests_per_s": requests / took,
-        "server_cpu_us_per_request": cpu / requests * 1e6,
-        "requests_per_s_and_core": requests / cpu,
+        "requests_per_s": count / took,
+        "server_cpu_us_per_request": cpu / count * 1e6,
+        "requests_per_s_and_core": count / cpu,
         "server_cpu_share": cpu / took,
     }
 
 
-def _request(target: Target, to: str) -> bytes:
+def _request(target: Target, to: str, life_s: int) -> bytes:
     path = f"/api/hubs/bench{to}/:send"
     authority = f"{target.host}:{target.port}"
-    token = tokens.make_rest_token(
-        target.key or "no" * 20, url=f"http://{authority}{path}", now=time.time(), life_s=3600
+    token = make_rest_token(
+        target.key or "no" * 20, url=f"http://{authority}{path}", now=time.time(), life_s=life_s
     )
     lines = [
         f"POST {path}?api-version=2024-12-01 HTTP/1.1",

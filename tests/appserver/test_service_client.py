@@ -189,9 +189,9 @@ async def test_rest_token_is_made_for_each_call_and_for_its_address(wire: Wire) 
     scheme, _, token = wire.only.headers["authorization"].partition(" ")
     assert scheme == "Bearer"
     url = f"{ENDPOINT}/api/hubs/chat/groups/a%20b/:send"
-    tokens.check_rest_token(token, [KEY], urls=[url], now=time.time(), skew_s=0)
+    tokens.check_rest_token(token, (KEY,), urls=[url], now=time.time(), skew_s=0)
     with pytest.raises(InvalidToken):
-        tokens.check_rest_token(token, [KEY], urls=[url], now=time.time() + 120, skew_s=0)
+        tokens.check_rest_token(token, (KEY,), urls=[url], now=time.time() + 120, skew_s=0)
 
 
 def test_client_access_token_lets_in_at_the_hub_in_lower_case(wire: Wire) -> None:

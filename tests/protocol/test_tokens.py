@@ -64,7 +64,7 @@ def check_client(token: str, now: float = NOW) -> ClientClaims:
 def check_rest(token: str, now: float = NOW) -> None:
     check_rest_token(
         token,
-        [KEY, KEY_2],
+        (KEY, KEY_2),
         urls=[URL, "http://localhost:8080/api/hubs/chat/users/a%20b"],
         now=now,
         skew_s=SKEW_S,
@@ -424,10 +424,27 @@ def test_ra_104_key_is_the_bytes_of_its_text_and_never_decoded() -> None:
     decoded = base64.b64decode(BASE64_KEY)
     claims = {"exp": int(NOW) + 60, "aud": URL}
     check_rest_token(
-        jwt.encode(claims, BASE64_KEY.encode()), [BASE64_KEY], urls=[URL], now=NOW, skew_s=0
+        jwt.encode(claims, BASE64_KEY.encode()), (BASE64_KEY,), urls=[URL], now=NOW, skew_s=0
     )
     with pytest.raises(InvalidToken):
-        check_rest_token(jwt.encode(claims, decoded), [BASE64_KEY], urls=[URL], now=NOW, skew_s=0)
+        check_rest_token(jwt.encode(claims, decoded), (BASE64_KEY,), urls=[URL], now=NOW, skew_s=0)
+
+
+def test_token_seen_before_is_judged_anew() -> None:
+    """What is remembered is that a key of ours signed it, and nothing else."""
+    token = rest_token()
+    check_rest(token)
+    check_rest(token)
+    with pytest.raises(InvalidToken, match="expired"):
+        check_rest(token, now=NOW + 10_000)
+    with pytest.raises(InvalidToken, match="another address"):
+        check_rest_token(token, (KEY, KEY_2), urls=[URL + "x"], now=NOW, skew_s=SKEW_S)
+    with pytest.raises(InvalidToken, match="not signed with a key"):
+        check_rest_token(token, ("o" * 44,), urls=[URL], now=NOW, skew_s=SKEW_S)
+    changed = token[:-6] + ("x" if token[-6] != "x" else "y") + token[-5:]
+    for _ in range(2):
+        with pytest.raises(InvalidToken):
+            check_rest(changed)
 
 
 def test_no_error_shows_token_or_key() -> None:
