@@ -410,6 +410,22 @@ async def test_many_requests_in_one_write_are_done_in_order(
     assert acks == data == list(range(200))
 
 
+async def test_one_group_too_many_is_a_bad_request(
+    start_service: StartService, connect: Connect
+) -> None:
+    client = await connect(await start_service(max_groups_per_connection=2))
+
+    def join(group: str, ack_id: int) -> dict[str, Any]:
+        return {"type": "joinGroup", "group": group, "ackId": ack_id}
+
+    for ack_id, group in enumerate(("a", "b"), 1):
+        assert is_success(await client.ask(join(group, ack_id)))
+    assert error_name(await client.ask(join("c", 3))) == "BadRequest"
+    assert is_success(await client.ask(join("b", 4))), "it is in this one already"
+    await client.ask({"type": "leaveGroup", "group": "a", "ackId": 5})
+    assert is_success(await client.ask(join("c", 6)))
+
+
 async def test_join_in_the_same_tick_as_a_send_does_not_get_it(
     service: Service, connect: Connect
 ) -> None:

@@ -110,6 +110,9 @@ MAX_STREAM_ID_CHARS = 256
 MAX_STREAM_ERROR_CHARS = 1024
 """Text and code of a publisher's own error. ours."""
 
+MAX_GROUPS = 10_000
+"""Groups that one connection may join by itself. ours."""
+
 MAX_GROUP_STATE_BYTES = 8192
 """Keys and values of one connection's state in one group, UTF-8. ours."""
 

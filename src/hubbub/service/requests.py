@@ -91,8 +91,7 @@ class Requests:
                     reason = "no permission to send to the group"
                     self._hub.close_connection(connection, 1008, reason)
             case JoinGroup():
-                self._hub.join_group(connection, verdict.group)
-                self._ack(connection, verdict.ack_id)
+                self._join_group(connection, verdict)
             case LeaveGroup():
                 self._hub.leave_group(connection, verdict.group)
                 self._ack(connection, verdict.ack_id)
@@ -138,6 +137,16 @@ class Requests:
             self._ack(connection, request.ack_id, _BUSY)
         else:
             self._ack(connection, request.ack_id)
+
+    def _join_group(self, connection: Connection, request: JoinGroup) -> None:
+        error = None
+        most = self._hub.settings.max_groups_per_connection
+        mine = connection.groups or ()
+        if len(mine) >= most and request.group not in mine:
+            error = ErrorDetail("BadRequest", f"{most} groups are the most for a connection")
+        else:
+            self._hub.join_group(connection, request.group)
+        self._ack(connection, request.ack_id, error)
 
     def _set_group_state(self, connection: Connection, request: SetGroupState) -> None:
         error = None

@@ -46,6 +46,7 @@ class Settings:
     clock_skew_s: float = limits.CLOCK_SKEW_S
     max_invocations_per_connection: int = limits.MAX_INVOCATIONS
     max_streams_per_connection: int = limits.MAX_STREAMS
+    max_groups_per_connection: int = limits.MAX_GROUPS
     drain_timeout_s: float = 20
     close_flush_timeout_s: float = limits.CLOSE_FLUSH_TIMEOUT_S
     engine_url: str = "memory:"
