@@ -6,6 +6,7 @@ or in none, gets the clocks of the machine. Timers follow the loop anyway.
 
 import asyncio
 import time
+from threading import get_ident
 from typing import Protocol
 
 _BOOT_CLOCK: int | None = getattr(time, "CLOCK_BOOTTIME", None)
@@ -19,16 +20,17 @@ class Clock(Protocol):
     def wall(self) -> float: ...
 
 
-_clocks: dict[asyncio.AbstractEventLoop, Clock] = {}
-"""Of loops that have their own. Empty outside tests, which keeps asking cheap."""
+_clocks: dict[asyncio.AbstractEventLoop | int, Clock] = {}
+"""Of loops that have their own, and of threads that work for one. Empty outside tests, which
+keeps asking cheap."""
 
 
-def set_clock(loop: asyncio.AbstractEventLoop, clock: Clock | None) -> None:
-    """Give a loop a clock of its own until it is set to None."""
+def set_clock(owner: asyncio.AbstractEventLoop | int, clock: Clock | None) -> None:
+    """Give a loop, or a thread by its identity, a clock of its own until it is set to None."""
     if clock is None:
-        _clocks.pop(loop, None)
+        _clocks.pop(owner, None)
     else:
-        _clocks[loop] = clock
+        _clocks[owner] = clock
 
 
 def monotonic() -> float:
@@ -55,4 +57,4 @@ def _own_clock() -> Clock | None:
     try:
         return _clocks.get(asyncio.get_running_loop())
     except RuntimeError:
-        return None
+        return _clocks.get(get_ident())

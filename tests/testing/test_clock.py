@@ -109,6 +109,7 @@ async def test_time_stands_still_while_a_thread_works(hubbub: Hubbub) -> None:
     work = asyncio.ensure_future(asyncio.to_thread(go.wait, 60))
     await asyncio.to_thread(time.sleep, 0.01)
     assert not work.done()
+    assert await asyncio.to_thread(clock.monotonic) == 0
     assert hubbub.clock.time() == 0
     go.set()
     assert await work

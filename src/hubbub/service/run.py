@@ -91,6 +91,11 @@ class Service:
         """What happened since the start, by name; for tests and operators."""
         return {} if self._node is None else dict(self._node.counts)
 
+    @property
+    def connection_count(self) -> int:
+        """Connections now, in all hubs; those that are lost and may still recover count too."""
+        return 0 if self._node is None else self._node.connection_count
+
     # --- life --------------------------------------------------------------------------------
 
     async def start(self) -> None:

@@ -9,25 +9,35 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from hubbub.testing.checks import History
     from hubbub.testing.clock import VirtualClock, VirtualTimeLoop, run_virtual, virtual_clock
+    from hubbub.testing.expect import ExpectedEvent, eventually, expect_event
     from hubbub.testing.faults import FaultProxy
+    from hubbub.testing.handler import HandlerServer
     from hubbub.testing.hub import Hub
 
 __all__ = [
+    "ExpectedEvent",
     "FaultProxy",
+    "HandlerServer",
     "History",
     "Hub",
     "VirtualClock",
     "VirtualTimeLoop",
+    "eventually",
+    "expect_event",
     "run_virtual",
     "virtual_clock",
 ]
 
 _HOMES = {
+    "ExpectedEvent": "expect",
     "FaultProxy": "faults",
+    "HandlerServer": "handler",
     "History": "checks",
     "Hub": "hub",
     "VirtualClock": "clock",
     "VirtualTimeLoop": "clock",
+    "eventually": "expect",
+    "expect_event": "expect",
     "run_virtual": "clock",
     "virtual_clock": "clock",
 }

@@ -11,7 +11,8 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from threading import get_ident
 from typing import Any, TypeVar, TypeVarTuple
 
 from hubbub.clock import set_clock
@@ -140,8 +141,8 @@ class _Wire:
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
     """An event loop that never waits for a timer. `clock`: its time, which begins at 0.
 
-    While work is out in threads (`asyncio.to_thread`, `run_in_executor`), time stands still; for
-    work that takes longer than 5 s it passes as it really does.
+    While work is out in threads (`asyncio.to_thread`, `run_in_executor`), time stands still, for
+    them too; for work that takes longer than 5 s it passes as it really does.
     """
 
     def __init__(self, *, limit_s: float = DAY_S) -> None:
@@ -156,7 +157,17 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
-        future = super().run_in_executor(executor, func, *args)
+        def work() -> T:
+            set_clock(get_ident(), self.clock)
+            try:
+                return func(*args)
+            finally:
+                set_clock(get_ident(), None)
+
+        if executor is None or isinstance(executor, ThreadPoolExecutor):
+            future = super().run_in_executor(executor, work)
+        else:
+            future = super().run_in_executor(executor, func, *args)
         self.clock.threads += 1
         future.add_done_callback(self._thread_is_back)
         return future

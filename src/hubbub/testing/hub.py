@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any, Self
 
@@ -11,11 +11,13 @@ from hubbub.appserver import ServiceClient
 from hubbub.client import Client, RecoveryOptions, RetryOptions
 from hubbub.client.credential import CredentialProvider
 from hubbub.service import EventHandlerSettings, HubSettings, Service, Settings
+from hubbub.service.auth import random_access_key
 from hubbub.testing.clock import VirtualTimeLoop
+from hubbub.testing.expect import WITHIN_S, eventually
 from hubbub.testing.faults import FaultProxy
+from hubbub.testing.handler import HandlerServer
 
 ALL_ROLES = ("webpubsub.joinLeaveGroup", "webpubsub.sendToGroup")
-
 _QUICK = {
     "recovery": RecoveryOptions(window=30, delay=0.01, probe_timeout=1.0),
     "reconnect_retry": RetryOptions(None, 0.01, 0.1, "exponential", 1.0),
@@ -27,37 +29,45 @@ class Hub:
     """`async with Hub() as hub`. A name of its own, so that tests cannot meet.
 
     `backend`: a `ServiceClient` of the hub. `proxy`: the switches of the link between clients and
-    service. `url(…)`: a Client Access URL through the proxy. `client(…)`: a `Client` with quick
-    retries, to be started by `async with`.
+    service. `handler`: those of the event handler, if it was given one to serve. `url(…)`: a
+    Client Access URL through the proxy. `client(…)`: a `Client`, to be started by `async with`.
     """
 
     def __init__(
         self,
         name: str | None = None,
         *,
-        event_handler: str | None = None,
+        event_handler: Any = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """`event_handler`: URL of a handler that gets all events of the hub. `settings`: by the
-        names of `hubbub.service.Settings` and `HubSettings`."""
+        """`event_handler`: gets all events of the hub; an `EventHandler` or ASGI app, which is
+        served in this loop, or the URL of one that runs already. `settings`: by the names of
+        `hubbub.service.Settings` and `HubSettings`."""
         self.name = name or f"test{secrets.token_hex(6)}"
         of_hub = {field.name for field in fields(HubSettings)}
         given = settings or {}
-        hub = HubSettings(**{key: given[key] for key in given if key in of_hub})
-        if event_handler is not None:
-            everything = EventHandlerSettings(
-                event_handler,
-                user_event_pattern="*",
-                system_events=("connect", "connected", "disconnected"),
-            )
-            hub = replace(hub, event_handlers=(everything,))
+        self._hub_settings = HubSettings(**{key: given[key] for key in given if key in of_hub})
         others = {key: given[key] for key in given if key not in of_hub}
-        self.service = Service(Settings(port=0, hubs={self.name: hub}, **others))
+        defaults: dict[str, Any] = {"port": 0, "access_key": random_access_key()}
+        self._settings = Settings(**(defaults | others))
+        self._event_handler = event_handler
+        self._handler: HandlerServer | None = None
         self._stack = contextlib.AsyncExitStack()
+        self._issued: set[str] = set()
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(self.service)
+            if self._event_handler is not None:
+                url = await self._handler_url(stack)
+                everything = EventHandlerSettings(
+                    url,
+                    user_event_pattern="*",
+                    system_events=("connect", "connected", "disconnected"),
+                )
+                self._hub_settings = replace(self._hub_settings, event_handlers=(everything,))
+            self._settings = replace(self._settings, hubs={self.name: self._hub_settings})
+            await self.start_service()
+            stack.push_async_callback(self.stop_service)
             self.proxy = await stack.enter_async_context(FaultProxy(self.service.url))
             self.backend = await stack.enter_async_context(
                 ServiceClient.from_connection_string(self.connection_string, self.name)
@@ -68,10 +78,26 @@ class Hub:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
+    async def _handler_url(self, stack: contextlib.AsyncExitStack) -> str:
+        if isinstance(self._event_handler, str):
+            return self._event_handler
+        self._handler = HandlerServer(self._event_handler)
+        await stack.enter_async_context(self._handler)
+        return self._handler.url
+
+    # --- addresses and clients ---------------------------------------------------------------
+
     @property
     def connection_string(self) -> str:
         """For a backend of your own: its calls go to the service, its clients to the proxy."""
         return f"{self.service.connection_string}ClientEndpoint={self.proxy.url};"
+
+    @property
+    def handler(self) -> HandlerServer:
+        """Raises: RuntimeError where the hub was given no event handler to serve."""
+        if self._handler is None:
+            raise RuntimeError("this hub serves no event handler; give it one as event_handler=…")
+        return self._handler
 
     def url(
         self,
@@ -81,8 +107,15 @@ class Hub:
         groups: Iterable[str] = (),
     ) -> str:
         """A fresh Client Access URL, by default with every right."""
-        access = self.backend.get_client_access_token(user_id=user_id, roles=roles, groups=groups)
-        return access.url
+        minutes = 60
+        while True:
+            access = self.backend.get_client_access_token(
+                user_id=user_id, roles=roles, groups=groups, minutes_to_expire=minutes
+            )
+            if access.token not in self.proxy.expired_tokens:
+                self._issued.add(access.token)
+                return access.url
+            minutes += 1  # two tokens of the same second would be the same one
 
     def client(
         self,
@@ -104,17 +137,82 @@ class Hub:
         roles, groups = tuple(roles), tuple(groups)
         if credential is None:
 
-            def credential() -> str:
+            async def credential() -> str:
                 return self.url(user_id=user_id, roles=roles, groups=groups)
 
         return Client(credential, **options)
 
-    # --- faults ------------------------------------------------------------------------------
+    # --- what the service should see ------------------------------------------------------------
+
+    async def expect(
+        self,
+        *,
+        connections: int | None = None,
+        groups: Mapping[str, int] | None = None,
+        counts: Mapping[str, int] | None = None,
+        events: Sequence[str] | None = None,
+        within: float = WITHIN_S,
+    ) -> None:
+        """Wait until the service has so many connections (lost ones that may still recover count),
+        members of groups, counts (see `Service.counts`), and its handler has had these events.
+
+        Raises: AssertionError with each number that was expected and what it was instead.
+        """
+
+        async def check() -> None:
+            found = [("connections", connections, self.service.connection_count)]
+            for group, members in (groups or {}).items():
+                listing = self.backend.list_connections(group)
+                found.append(
+                    (f"members of {group!r}", members, len([one async for one in listing]))
+                )
+            for name, number in (counts or {}).items():
+                found.append((name, number, self.service.counts.get(name, 0)))
+            wrong = [
+                f"expected {wanted} {name}, got {got}"
+                for name, wanted, got in found
+                if wanted not in (None, got)
+            ]
+            if events is not None and self.handler.events != list(events):
+                wrong.append(f"expected the events {list(events)}, got {self.handler.events}")
+            assert not wrong, "; ".join(wrong)
+
+        await eventually(check, None, within=within)
+
+    # --- faults; those of the link are in `proxy` ----------------------------------------------
 
     def cut(self) -> None:
         """Break every client's link now; reliable ones recover."""
         self.proxy.cut()
 
+    async def close_clients(self, code: int, reason: str = "") -> None:
+        """Tell every client this close code; after 1008 none recovers, after 1001 reliable ones do."""
+        await self.proxy.close_clients(code, reason)
+
+    def expire_tokens(self) -> None:
+        """Every address given out so far is refused with 401 when a client connects anew."""
+        self.proxy.expired_tokens |= self._issued
+
     async def lose_sessions(self, *, reason: str = "lost by the test") -> None:
         """End every connection for good: clients cannot recover and connect anew."""
         await self.backend.close_all_connections(reason=reason)
+
+    async def drain(self) -> None:
+        """The service stops kindly: clients hear 1001, newcomers get 503 until `restart`."""
+        await self.service.drain()
+
+    async def restart(self) -> None:
+        """Stop the service and start it again: same port and keys, all sessions lost."""
+        await self.stop_service()
+        await self.start_service()
+
+    async def stop_service(self) -> None:
+        """The service is gone: links break, nobody gets in. Idempotent."""
+        await self.service.stop()
+
+    async def start_service(self) -> None:
+        """After `stop_service`: a new service with the same port and keys, without sessions."""
+        self.service = Service(self._settings)
+        await self.service.start()
+        port = int(self.service.url.rpartition(":")[2])
+        self._settings = replace(self._settings, port=port)

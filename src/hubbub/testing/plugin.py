@@ -29,7 +29,7 @@ class Hubbub:
         self,
         name: str | None = None,
         *,
-        event_handler: str | None = None,
+        event_handler: Any = None,
         settings: Mapping[str, Any] | None = None,
     ) -> "Hub":
         """A hub with a service of its own: `async with hubbub.hub() as hub`. See `Hub`."""
