@@ -64,11 +64,13 @@ class Abilities:
         if ended not in (Ended.FAILING, Ended.NOT_SET):
             contact = now
         self._known[ability] = Ability(ability, ended, since, until, contact, state.detail)
-        if old is None or (old.ended, old.until) != (ended, until):
+        moved = old is None or old.ended is not ended
+        if moved or (ended is not Ended.NOT_SET and old is not None and old.until != until):
             await self._store.write(
                 lambda db: states.save_ability(
                     db, ability, ended, now=now, until=until, detail=state.detail
-                )
+                ),
+                about=(),
             )
 
     def block_state(self, answer: object) -> BlockState:

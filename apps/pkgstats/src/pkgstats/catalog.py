@@ -199,11 +199,13 @@ class Catalog:
         """Star a package; False when it is no package name, or at the limit of 500 stars."""
         if not grammar.is_package_name(name):
             return False
-        return await self._store.write(lambda db: people.star(db, visitor, name, self.now()))
+        return await self._store.write(
+            lambda db: people.star(db, visitor, name, self.now()), about=()
+        )
 
     async def unstar(self, visitor: str, name: str) -> None:
         """Take a star back; nothing happens when there is none."""
-        await self._store.write(lambda db: people.unstar(db, visitor, name))
+        await self._store.write(lambda db: people.unstar(db, visitor, name), about=())
 
     async def stars(self, visitor: str) -> list[WatchedPackage]:
         """The visitor's stars, newest change first."""
@@ -252,7 +254,7 @@ class Catalog:
                     )
             return None
 
-        return await self._store.write(write)
+        return await self._store.write(write, about=())
 
     # Live
 
@@ -263,7 +265,7 @@ class Catalog:
     async def mark_sent(self, ids: Iterable[int]) -> None:
         """Mark messages as sent; call it after the service accepted them."""
         sent = list(ids)
-        await self._store.write(lambda db: outbox.mark_sent(db, sent, self.now()))
+        await self._store.write(lambda db: outbox.mark_sent(db, sent, self.now()), about=())
 
     async def changes(self) -> AsyncIterator[list[OutboxRow]]:
         """Unsent messages as they are committed; ends when the catalog closes.

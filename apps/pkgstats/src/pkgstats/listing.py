@@ -129,7 +129,7 @@ class Listing:
         answer = await self._refresher.scope_packages(name)
         if isinstance(answer, tuple):
             listed = answer
-            await self._store.write(lambda db: saving.save_names(db, listed, self._now()))
+            await self._store.write(lambda db: saving.save_names(db, listed, self._now()), about=())
             own = list(dict.fromkeys([*own, *listed]))
         origin = self._origin(Block.ORG_PACKAGES, "organisation", answer)
         return await self._list("scope", name, own, isinstance(answer, tuple), origin, page)
@@ -170,7 +170,9 @@ class Listing:
 
     async def _remember(self, page: FoundPage) -> None:
         if page.found:
-            await self._store.write(lambda db: saving.save_found(db, page.found, self._now()))
+            await self._store.write(
+                lambda db: saving.save_found(db, page.found, self._now()), about=()
+            )
 
     def _origin(self, block: Block, ability: str, answer: object) -> Origin:
         """What a reader is told about a list, as of the last word of the source about such lists."""

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pkgstats import grammar
 from pkgstats.assemble import LOADING_WORDS, NO_ANSWER_WORDS, Assembler
@@ -19,7 +19,7 @@ from pkgstats.models import (
     OriginState,
     PackageData,
 )
-from pkgstats.refresh import Refresher
+from pkgstats.refresh import VERSION_COUNTS, Refresher
 from pkgstats.sources.base import Failing, NoData, NotOffered, NotSet, Refusal, Release
 from pkgstats.store import packages, people, states
 from pkgstats.store.packages import StoredPackage
@@ -29,6 +29,8 @@ from pkgstats.store.store import Store
 FIRST_VISIT_S = 3.0
 """How long the very first visit of a name waits for the sources."""
 KEPT_PAGES = 256
+KEPT_FOR = timedelta(minutes=1)
+"""What other packages change in a page, as its dependents, is there after this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,19 @@ class _Needs:
     is_rendered: bool
     tarball: BlockState | None
     counted: BlockState | None
+    versions_counted: BlockState | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    generation: tuple[int, int]
+    at: datetime
+    needs: _Needs
+    page: PackageData
 
 
 class Lookup:
-    """Finds package pages; keeps the last ones as long as nothing at all was written."""
+    """Finds package pages; keeps the last ones as long as nothing was written about them."""
 
     def __init__(
         self,
@@ -61,7 +72,7 @@ class Lookup:
         self._now = now
         self._waits_always = waits_always
         self._visits: Counter[str] = Counter()
-        self._kept: OrderedDict[tuple[str, str | None], tuple[int, _Needs, PackageData]]
+        self._kept: OrderedDict[tuple[str, str | None], _Kept]
         self._kept = OrderedDict()
 
     async def package(self, name: str, version: str | None) -> PackageData | NotFound:
@@ -69,10 +80,10 @@ class Lookup:
         if not grammar.is_package_name(name):
             return self._not_found(name, version, NotFoundReason.NOT_A_NAME)
         kept = self._kept.get((name, version))
-        if kept is not None and kept[0] == self._store.generation:
-            self._ask_for_missing(kept[1])
+        if kept is not None and self._is_right(kept):
+            self._ask_for_missing(kept.needs)
             self._visits[name] += 1
-            return kept[2]
+            return kept.page
         return await self._look_up(name, version)
 
     async def save_visits(self) -> None:
@@ -80,7 +91,7 @@ class Lookup:
         visits, self._visits = self._visits, Counter()
         if visits:
             day = self._now().date()
-            await self._store.write(lambda db: people.add_visits(db, visits, day))
+            await self._store.write(lambda db: people.add_visits(db, visits, day), about=())
 
     async def _look_up(self, name: str, version: str | None) -> PackageData | NotFound:
         deadline = asyncio.get_running_loop().time() + FIRST_VISIT_S
@@ -105,18 +116,22 @@ class Lookup:
         return await self._page(name, version, needs)
 
     async def _page(self, name: str, version: str | None, needs: _Needs) -> PackageData:
-        generation = self._store.generation
+        generation = self._store.generation(name)
         stored, release = needs.stored, needs.release
         page = await self._store.read(
             lambda db: self._pages.page(db, packages.find(db, name) or stored, release)
         )
         fresh = await self._needs(name, version)
-        if isinstance(fresh, _Needs) and generation == self._store.generation:
-            self._kept[(name, version)] = (generation, fresh, page)
+        if isinstance(fresh, _Needs) and generation == self._store.generation(name):
+            self._kept[(name, version)] = _Kept(generation, self._now(), fresh, page)
             self._kept.move_to_end((name, version))
             while len(self._kept) > KEPT_PAGES:
                 self._kept.popitem(last=False)
         return page
+
+    def _is_right(self, kept: _Kept) -> bool:
+        age = self._now() - kept.at
+        return kept.generation == self._store.generation(kept.page.name) and age < KEPT_FOR
 
     async def _needs(self, name: str, version: str | None) -> _Needs | StoredPackage | None:
         """None: never seen. Only the package: it has no such version."""
@@ -136,6 +151,7 @@ class Lookup:
                 is_rendered=renderer in (None, "", self._refresher.renderer_version),
                 tarball=states.block(db, name, Block.README, release.version),
                 counted=states.block(db, name, Block.DOWNLOADS),
+                versions_counted=states.block(db, name, VERSION_COUNTS),
             )
 
         return await self._store.read(read)
@@ -152,6 +168,10 @@ class Lookup:
             asked.append(self._refresher.contents(name, needs.release))
         if self._refresher.is_due(needs.counted):
             asked.append(self._refresher.downloads([name]))
+        elif needs.counted and needs.counted.ended is Ended.OK:
+            # The picture of single versions may come later than the page's own figure.
+            if self._refresher.is_due(needs.versions_counted):
+                self._refresher.version_downloads(name)
         return asked
 
     async def _first_load(self, name: str, deadline: float) -> Refusal | None:

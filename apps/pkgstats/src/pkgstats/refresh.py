@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any
 
 from pkgstats.abilities import FAILED_FOR, Abilities
+from pkgstats.follow import ChangesFollower
 from pkgstats.models import Block, Readme
 from pkgstats.readme.render import RENDERER, Images, as_text, render
 from pkgstats.sources.base import (
@@ -33,7 +34,7 @@ from pkgstats.sources.base import (
     Unchanged,
     Validators,
 )
-from pkgstats.store import counts, packages, saving, states
+from pkgstats.store import counts, packages, saving, states, upstream
 from pkgstats.store.states import Ability, BlockState, Ended
 from pkgstats.store.store import Store
 
@@ -51,7 +52,16 @@ DOWNLOADS_READY = timedelta(hours=2)
 DOWNLOADS_JITTER_S = 3600
 BULK_NAMES = 128
 
-PER_MINUTE = {"packument": 60, "latest": 60, "readme": 20, "downloads": 20, "search": 8}
+PER_MINUTE = {
+    "packument": 60,
+    "latest": 60,
+    "readme": 20,
+    "downloads": 20,
+    "search": 8,
+    "changes": 12,
+}
+VERSION_COUNTS = "version_downloads"
+"""Under this name the state of the counts of each version is kept."""
 RENDERERS = 2
 RENDER_LIMIT_S = 10.0
 """A usual readme takes 30 ms; the worst that fits into the limits of size took 20 s."""
@@ -101,6 +111,14 @@ class Refresher:
         loop = asyncio.get_running_loop()
         self._budgets = {name: Budget(limit, loop.time) for name, limit in PER_MINUTE.items()}
         self._abilities = Abilities(store, now)
+        self._follower = ChangesFollower(
+            store,
+            source,
+            self._abilities,
+            self._budgets["changes"],
+            now=now,
+            is_public=is_public,
+        )
         self._searches: dict[tuple[str, int], tuple[datetime, FoundPage]] = {}
         self.watched: Mapping[str, int] = {}
         """Who is looked at right now, by name."""
@@ -143,6 +161,10 @@ class Refresher:
         """Load counts of packages."""
         return self._fly(("downloads", *names), lambda: self._load_downloads(names))
 
+    def version_downloads(self, name: str) -> asyncio.Task[None]:
+        """Load the counts of each version of a package."""
+        return self._fly((VERSION_COUNTS, name), lambda: self._load_version_downloads(name))
+
     async def search(self, text: str, size: int, offset: int) -> FoundPage | Refusal:
         """The source's own search; answers are kept for a minute."""
         kept = self._searches.get((text, offset))
@@ -178,6 +200,8 @@ class Refresher:
         now = self._now()
         if stored.last_error_at is not None and now - stored.last_error_at < FAILED_FOR:
             return True
+        if stored.is_outdated:
+            return False
         if self.watched.get(stored.name):
             fresh_for = WATCHED_FOR
         else:
@@ -193,6 +217,12 @@ class Refresher:
         while True:
             await asyncio.sleep(JOB_INTERVAL_S)
             await self._look_after_watched()
+            await self.follow_changes()
+
+    async def follow_changes(self) -> None:
+        """Take in what the changes feed tells; packages new in the registry are loaded."""
+        for name in await self._follower.catch_up():
+            await asyncio.wait([self.packument(name)])
 
     async def load_all(self, names: Sequence[str]) -> None:
         """Load packages one after the other, with their counts and the latest readme."""
@@ -209,7 +239,9 @@ class Refresher:
     async def _look_after_watched(self) -> None:
         for name in [name for name, count in self.watched.items() if count > 0]:
             stored = await self._store.read(partial(packages.find, name=name))
-            if stored is None or self._now() - stored.fetched_at < LATEST_CHECK:
+            if stored is None:
+                continue
+            if not stored.is_outdated and self._now() - stored.fetched_at < LATEST_CHECK:
                 continue
             if self._abilities.refused("latest") or not self._budgets["latest"].take():
                 return
@@ -258,15 +290,20 @@ class Refresher:
         now, simulated = self._now(), self._source.simulated
         if isinstance(answer, Answer):
             await self._store.write(
-                lambda db: saving.save_packument(db, answer.value, now=now, simulated=simulated)
+                lambda db: saving.save_packument(db, answer.value, now=now, simulated=simulated),
+                about=(name,),
             )
             return None
         if isinstance(answer, Unchanged):
             etag, modified = (held.etag, held.last_modified) if held else (None, None)
-            await self._store.write(lambda db: saving.touch(db, name, now, etag, modified))
+            await self._store.write(
+                lambda db: saving.touch(db, name, now, etag, modified), about=(name,)
+            )
             return None
         state = self._abilities.block_state(answer)
-        await self._store.write(lambda db: _save_refusal(db, name, answer, state, now))
+        await self._store.write(
+            lambda db: _save_refusal(db, name, answer, state, now), about=(name,)
+        )
         return answer
 
     async def _load_contents(self, name: str, release: Release) -> Refusal | None:
@@ -278,7 +315,8 @@ class Refresher:
         state = self._abilities.block_state(answer)
         if not isinstance(answer, Answer):
             await self._store.write(
-                lambda db: states.save_block(db, name, Block.README, state, release.version)
+                lambda db: states.save_block(db, name, Block.README, state, release.version),
+                about=(name,),
             )
             return answer
         contents: Contents = answer.value
@@ -298,7 +336,7 @@ class Refresher:
             )
             states.save_block(db, name, Block.README, state, release.version)
 
-        await self._store.write(save)
+        await self._store.write(save, about=(name,))
         return None
 
     async def _rerender(self, name: str, release: Release) -> None:
@@ -308,7 +346,8 @@ class Refresher:
         if readme is not None:
             renderer = self.renderer_version
             await self._store.write(
-                lambda db: saving.save_rendered(db, name, version, readme, renderer)
+                lambda db: saving.save_rendered(db, name, version, readme, renderer),
+                about=(name,),
             )
 
     async def _render(
@@ -354,23 +393,43 @@ class Refresher:
                 await self._abilities.note("downloads", next(iter(answers.values())))
             await self._save_downloads(answers)
 
+    async def _load_version_downloads(self, name: str) -> None:
+        if not self._is_public(name) or self._abilities.refused("downloads"):
+            return
+        if not self._source.simulated and not self._budgets["downloads"].take():
+            return
+        answer = await self._source.version_downloads(name)
+        if isinstance(answer, Limited):
+            await self._abilities.note("downloads", answer)
+        state = self._counted_until(name, answer)
+
+        def save(db: Any) -> None:
+            states.save_block(db, name, VERSION_COUNTS, state)
+            if isinstance(answer, Answer):
+                upstream.save_version_downloads(db, name, answer.value)
+
+        await self._store.write(save, about=(name,))
+
+    def _counted_until(self, name: str, answer: object) -> BlockState:
+        """Counts are good until those of the next day are there."""
+        state, now = self._abilities.block_state(answer), self._now()
+        if not isinstance(answer, Answer):
+            return state
+        tomorrow = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), now.tzinfo)
+        # Not everybody at the same minute: each name has its own one.
+        jitter = timedelta(seconds=zlib.crc32(name.encode()) % DOWNLOADS_JITTER_S)
+        return BlockState(Ended.OK, now, tomorrow + DOWNLOADS_READY + jitter, "")
+
     async def _save_downloads(self, answers: Mapping[str, Any]) -> None:
         now, simulated = self._now(), self._source.simulated
-        tomorrow = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), now.tzinfo)
 
         def save(db: Any) -> None:
             for name, answer in answers.items():
-                state = self._abilities.block_state(answer)
-                if isinstance(answer, Answer):
-                    # Not everybody at the same minute: each name has its own one.
-                    jitter = timedelta(seconds=zlib.crc32(name.encode()) % DOWNLOADS_JITTER_S)
-                    due = tomorrow + DOWNLOADS_READY + jitter
-                    state = BlockState(Ended.OK, now, due, "")
-                states.save_block(db, name, Block.DOWNLOADS, state)
+                states.save_block(db, name, Block.DOWNLOADS, self._counted_until(name, answer))
                 if isinstance(answer, Answer):
                     counts.save(db, name, answer.value, now=now, simulated=simulated)
 
-        await self._store.write(save)
+        await self._store.write(save, about=answers)
 
 
 def _save_refusal(db: Any, name: str, answer: Refusal, state: BlockState, now: datetime) -> None:

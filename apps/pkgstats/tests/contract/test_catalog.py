@@ -29,6 +29,8 @@ from pkgstats.models import (
 from pkgstats.settings import Settings
 from pkgstats.sources.base import (
     Answer,
+    Change,
+    Changes,
     Contents,
     Failing,
     Found,
@@ -72,6 +74,8 @@ class Scripted:
     counts: object = field(default_factory=lambda: NotSet("set PKGSTATS_DOWNLOADS"))
     found: object = field(default_factory=lambda: NotOffered("no search"))
     scope: object = field(default_factory=lambda: NotOffered("no organisations"))
+    per_version: object = field(default_factory=lambda: NotSet("set PKGSTATS_DOWNLOADS"))
+    changed: list[object] = field(default_factory=list)
     time: datetime = START
     gate: asyncio.Event | None = None
     asked: list[str] = field(default_factory=list)
@@ -106,6 +110,14 @@ class Scripted:
     ) -> dict[str, Answer[tuple[DayCount, ...]] | Refusal]:
         self.asked.append(f"downloads {','.join(names)}")
         return dict.fromkeys(names, self._answer(self.counts))  # type: ignore[arg-type]
+
+    async def version_downloads(self, name: str) -> Answer[dict[str, int]] | Refusal:
+        self.asked.append(f"versions {name}")
+        return self._answer(self.per_version)  # type: ignore[return-value]
+
+    async def changes(self, since: str | None) -> Answer[Changes] | Refusal:
+        self.asked.append(f"changes {since}")
+        return self._answer(self.changed.pop(0) if self.changed else NotSet("x"))  # type: ignore[return-value]
 
     async def search(self, text: str, size: int, offset: int) -> Answer[FoundPage] | Refusal:
         self.asked.append(f"search {text} {offset}")
@@ -667,3 +679,74 @@ async def test_picks_do_not_repeat_within_a_month(opened: OpenCatalog) -> None:
         assert await catalog.feed("popular") == []
         source.time += timedelta(days=31)
         assert await catalog.pick("newest") is not None
+
+
+# Counts of versions, and the changes feed
+
+
+async def test_a07_counts_of_versions_come_after_those_of_the_package(opened: OpenCatalog) -> None:
+    source = Scripted({"demo": packument("demo", "1.0.0", "1.1.0")}, counts=month(10))
+    source.per_version = {"1.1.0": 60, "1.0.0": 10, "9.9.9": 5}
+    async with opened(source) as catalog:
+        await page(catalog, "demo")
+        await page(catalog, "demo")
+        await asyncio.wait([catalog._refresher.version_downloads("demo")])
+        assert [row.weekly for row in (await page(catalog, "demo")).versions] == [60, 10]
+        assert source.asked.count("versions demo") == 1
+
+
+async def test_changes_make_what_is_known_outdated_and_name_what_is_new(
+    opened: OpenCatalog,
+) -> None:
+    source = Scripted(
+        {"demo": packument("demo", "1.0.0"), "newborn": packument("newborn", "0.1.0")}
+    )
+    async with opened(source) as catalog:
+        await page(catalog, "demo")
+        source.changed = [
+            Changes((), "10"),
+            Changes(
+                (Change("demo"), Change("heard-of"), Change("@private/x")), "11", has_more=True
+            ),
+            Changes((Change("newborn", is_first=True), Change("gone", is_deleted=True)), "12"),
+        ]
+        await catalog._refresher.follow_changes()
+        assert "packument newborn" not in source.asked
+        await catalog._refresher.follow_changes()
+        assert [text for text in source.asked if text.startswith("changes")] == [
+            "changes None",
+            "changes 10",
+            "changes 11",
+        ]
+        assert "packument newborn" in source.asked
+        assert "packument heard-of" not in source.asked
+        assert [line.text for line in await catalog.suggest("heard")] == ["heard-of"]
+        assert await catalog.suggest("@private/x") == []
+        assert await catalog.suggest("gone") == []
+        source.packuments["demo"] = packument("demo", "1.0.0", "1.1.0")
+        await page(catalog, "demo")  # outdated: asked again at once, though it is minutes old
+        await asyncio.wait([catalog._refresher.packument("demo")])
+        assert (await page(catalog, "demo")).version == "1.1.0"
+    async with opened(source) as catalog:
+        source.changed = [Failing("the answer is cut short"), Changes((), None, is_reset=True)]
+        source.changed += [Changes((), "3")]
+        source.asked.clear()
+        for _ in range(3):
+            await catalog._refresher.follow_changes()
+            source.time += timedelta(minutes=5)
+        # Nothing moves the cursor but an answer; a refused one begins anew from now.
+        assert source.asked == ["changes 12", "changes 12", "changes None"]
+
+
+async def test_a_page_is_kept_while_other_packages_are_written(opened: OpenCatalog) -> None:
+    source = Scripted({name: packument(name, "1.0.0") for name in ("demo", "other")})
+    async with opened(source) as catalog:
+        await page(catalog, "demo")
+        first = await page(catalog, "demo")
+        await page(catalog, "other")
+        await catalog.star("visitor", "demo")
+        await catalog.save_visits()
+        assert await page(catalog, "demo") is first
+        source.packuments["demo"] = packument("demo", "1.0.0", "1.0.1")
+        await asyncio.wait([catalog._refresher.packument("demo")])
+        assert (await page(catalog, "demo")).version == "1.0.1"

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import re
 import tarfile
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime, timedelta
@@ -16,6 +17,8 @@ from pkgstats.settings import InvalidSetting
 from pkgstats.sources import http as http_module
 from pkgstats.sources.base import (
     Answer,
+    Change,
+    Changes,
     Failing,
     FoundPage,
     Limited,
@@ -26,6 +29,7 @@ from pkgstats.sources.base import (
     Unchanged,
     Validators,
 )
+from pkgstats.sources.fetch import tls_context
 from pkgstats.sources.http import HttpSource, tarball_address
 from pkgstats.sources.npmrc import Found, NpmConfig
 from pkgstats.sources.recorded import data_json
@@ -33,6 +37,7 @@ from pkgstats.sources.recorded import data_json
 NOW = datetime(2026, 7, 1, 6, 0, tzinfo=UTC)
 REGISTRY = "https://registry.example"
 DOWNLOADS = "https://downloads.example"
+REPLICATE = "https://replicate.example"
 CONFIG = NpmConfig(Found(REGISTRY, "PKGSTATS_REGISTRY"))
 WEEK = (date(2026, 6, 24), date(2026, 6, 30))
 
@@ -46,10 +51,13 @@ async def source() -> AsyncIterator[MakeSource]:
     made: list[HttpSource] = []
 
     def make(
-        handler: Handler, config: NpmConfig = CONFIG, downloads: str = DOWNLOADS
+        handler: Handler,
+        config: NpmConfig = CONFIG,
+        downloads: str = DOWNLOADS,
+        replicate: str = REPLICATE,
     ) -> HttpSource:
         transport = httpx2.MockTransport(handler)
-        made.append(HttpSource(config, downloads, now=lambda: NOW, transport=transport))
+        made.append(HttpSource(config, downloads, replicate, now=lambda: NOW, transport=transport))
         return made[-1]
 
     yield make
@@ -97,6 +105,8 @@ MINUTE = timedelta(minutes=1)
         ("registry/packument-404-json", "demo-no-such-name", NoData),
         ("registry/packument-200-html", "demo-widget", HTML),
         ("registry/packument-200-truncated", "demo-widget", CUT),
+        ("registry/packument-unpublished", "demo-gone", Answer),
+        ("registry/ping", "demo-widget", Failing("the answer is no packument of this name")),
         ("downloads/503-empty", "demo-widget", Failing("answered 503")),
         ("downloads/429-html-block-page", "demo-widget", MINUTE),
         ("downloads/429-retry-after", "demo-widget", timedelta(seconds=120)),
@@ -150,7 +160,9 @@ async def test_every_ability_without_an_address_is_not_set(source: MakeSource) -
         asked.append(request)
         return httpx2.Response(500)
 
-    empty = source(never, NpmConfig(None), "")
+    empty = source(never, NpmConfig(None), "", "")
+    assert isinstance(await empty.changes(None), NotSet)
+    assert isinstance(await empty.version_downloads("ws"), NotSet)
     assert isinstance(await empty.packument("ws"), NotSet)
     assert isinstance(await empty.latest("ws"), NotSet)
     assert isinstance(await empty.contents("ws", Release("1.0.0")), NotSet)
@@ -217,7 +229,7 @@ def test_a_cafile_that_cannot_be_read_is_an_invalid_setting(tmp_path: Path) -> N
     (tmp_path / "no.pem").write_text("no certificate")
     for file in ("no.pem", "missing.pem"):
         with pytest.raises(InvalidSetting, match="cafile"):
-            http_module.tls_context(str(tmp_path / file))
+            tls_context(str(tmp_path / file))
 
 
 # Tarballs
@@ -319,6 +331,12 @@ def test_tarball_address_is_always_on_the_registry(
     ("case", "outcome"),
     [
         ("range-week", Answer),
+        ("range-all-zero", Answer),
+        ("range-true-zeros", Answer),
+        ("range-zero-at-end", Answer),
+        ("bulk-scoped-400", Failing("answered 400")),
+        ("429-retry-after-date", timedelta(minutes=10)),
+        ("429-html-block-page", MINUTE),
         ("unknown-404", NoData),
         ("not-offered-404-empty", NotOffered),
         ("200-html-block-page", NotOffered),
@@ -367,6 +385,9 @@ async def test_downloads_published_as_zero_are_holes(source: MakeSource) -> None
     ("case", "outcome"),
     [
         ("two-results", Answer),
+        ("page-2", Answer),
+        ("scope", Answer),
+        ("maintainer", Answer),
         ("missing-optional-fields", Answer),
         ("empty", Answer),
         ("not-offered-404-empty", NotOffered),
@@ -416,7 +437,124 @@ async def test_organisation_answers_land_in_their_row(
     assert describe(await source(Recorded(case)).scope_packages("demo")) == outcome
 
 
+# Counts of versions
+
+
+@pytest.mark.parametrize(
+    ("case", "outcome"),
+    [
+        ("versions/last-week.scoped", Answer),
+        ("versions/unknown-404", NoData),
+        ("versions/slash-not-escaped-404", NotOffered),
+        ("downloads/200-html-block-page", NotOffered),
+        ("downloads/429-html-block-page", MINUTE),
+        ("downloads/429-no-retry-after", MINUTE),
+        ("downloads/503-empty", Failing("answered 503")),
+        ("downloads/200-truncated", CUT),
+        ("downloads/bulk-scoped-400", Failing("answered 400")),
+    ],
+)
+async def test_a03_version_counts_land_in_their_row(
+    source: MakeSource, case: str, outcome: object
+) -> None:
+    assert describe(await source(Recorded(case)).version_downloads("@demo/widget")) == outcome
+
+
+async def test_a07_version_counts_of_the_model_add_up_to_its_week(source: MakeSource) -> None:
+    recorded = Recorded("versions/last-week.azure-web-pubsub-client")
+    answer = await source(recorded).version_downloads("@azure/web-pubsub-client")
+    assert isinstance(answer, Answer)
+    counts = Recorded("downloads/point-last-week.azure-web-pubsub-client").exchange
+    assert sum(answer.value.values()) == counts["response"]["body"]["downloads"]
+
+
+async def test_version_counts_of_a_scoped_name_are_asked_with_its_slash_escaped(
+    source: MakeSource,
+) -> None:
+    recorded = Recorded("versions/last-week.scoped")
+    answer = await source(recorded).version_downloads("@demo/widget")
+    assert recorded.requests[0].url.raw_path == b"/versions/@demo%2Fwidget/last-week"
+    assert isinstance(answer, Answer)
+    assert answer.value == {"2.1.0": 1204, "2.0.3": 377, "2.0.0-rc.1": 4, "1.9.9": 0}
+
+
+async def test_version_counts_keep_only_what_is_a_count(source: MakeSource) -> None:
+    rows = {"1.0.0": 3, "../x": 1, "1.0.1": True, "1.0.2": -1, "1.0.3": "5", "1.0.4": 1.5}
+    found = source(lambda request: httpx2.Response(200, json={"downloads": rows}))
+    answer = await found.version_downloads("demo")
+    assert isinstance(answer, Answer)
+    assert answer.value == {"1.0.0": 3}
+
+
+# Changes
+
+WIDGETS = (Change("demo-widget"), Change("@demo/widget"))
+
+
+@pytest.mark.parametrize(
+    ("case", "since", "outcome"),
+    [
+        (
+            "page-1",
+            "1000",
+            Changes(
+                (Change("demo-newborn", is_first=True), *WIDGETS, Change("demo-gone", True)),
+                "1015",
+                has_more=True,
+            ),
+        ),
+        ("page-2-repeat", "1015", Changes((Change("demo-widget"),), "1040", has_more=True)),
+        ("caught-up", "1040", Changes((), "1040")),
+        ("deleted-then-new", "1041", Changes((Change("demo-again"),), "1051", has_more=True)),
+        (
+            "opaque-seq",
+            "1040-g1AAAA",
+            Changes((Change("demo-gauge", is_first=True),), "1041-g1AAAB", has_more=True),
+        ),
+        ("now", None, Changes((), "2200")),
+        ("seq-went-back", "1051", Changes((), "12", is_reset=True)),
+        ("cursor-refused-400", "999999999999", Changes((), None, is_reset=True)),
+        ("200-truncated", "1000", Failing("the answer is no list of changes")),
+        ("429-retry-after", "1000", MINUTE),
+        ("not-offered-404-empty", "1000", NotOffered),
+        ("include-docs-refused-400", None, Failing("answered 400")),
+    ],
+)
+async def test_a03_a05_changes_land_in_their_row(
+    source: MakeSource, case: str, since: str | None, outcome: object
+) -> None:
+    recorded = Recorded(f"changes/{case}")
+    answer = await source(recorded).changes(since)
+    found = answer.value if isinstance(answer, Answer) else describe(answer)
+    assert found == outcome
+    limit = 0 if since is None else 500
+    assert recorded.asked == f"{REPLICATE}/registry/_changes?since={since or 'now'}&limit={limit}"
+
+
 # The recorded files themselves
+
+
+NOT_ASKED_FOR = {
+    "registry/dist-tags",
+    "registry/dist-tags-full",
+    "downloads/bulk-point",
+    "downloads/bulk-all-unknown",
+    "downloads/point-last-day",
+    "downloads/point-last-week.azure-web-pubsub-client",
+    "downloads/point-last-month.azure-web-pubsub-client",
+    "downloads/point-whole-registry",
+}
+"""End points that no loader uses: the packument has the tags, ranges hold the sums."""
+
+
+def test_f08_every_recorded_exchange_is_read_by_a_test() -> None:
+    tests = Path(__file__).parents[1]
+    text = "".join(path.read_text("utf-8") for path in tests.rglob("test_*.py"))
+    folder = Path(http_module.__file__).parents[1] / "data" / "http"
+    cases = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.json")}
+    unread = {case for case in cases if not re.search(rf'["/]{case.rpartition("/")[2]}["/.]', text)}
+    assert unread <= NOT_ASKED_FOR
+    assert NOT_ASKED_FOR <= cases
 
 
 def files() -> list[Path]:
@@ -425,8 +563,6 @@ def files() -> list[Path]:
 
 
 def test_a12_no_recorded_file_holds_a_mail_address_or_a_registry_host() -> None:
-    import re
-
     mail = re.compile(r"[A-Za-z0-9._+-]+@[A-Za-z0-9-]+\.[A-Za-z]{2,}")
     checked = 0
     for path in files():

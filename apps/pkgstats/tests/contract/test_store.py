@@ -79,6 +79,61 @@ async def test_open_when_the_database_is_of_another_version_touches_nothing(tmp_
     await store.close()
 
 
+async def test_open_makes_a_newer_schema_of_an_older_one_and_keeps_what_is_there(
+    tmp_path: Path,
+) -> None:
+    path, new = tmp_path / "old.db", tmp_path / "new.db"
+    script = (Path(__file__).parent / "old" / "schema-1.sql").read_text("utf-8")
+    db = sqlite3.connect(path)
+    db.executescript(f"{script} PRAGMA user_version = 1;")
+    db.execute(
+        "INSERT INTO package (name, level, first_seen_at, changed_at, fetched_at)"
+        " VALUES ('demo', 'seen', ?1, ?1, ?1)",
+        (NOW.isoformat(),),
+    )
+    db.commit()
+    db.close()
+    shapes = []
+    for file in (path, new):
+        store = Store(file)
+        await store.open()
+        shapes.append(await store.read(shape))
+        names = await store.read(packages.seen_names)
+        assert names == (["demo"] if file == path else [])
+        await save(store, recorded("ws"))
+        await store.close()
+    assert shapes[0] == shapes[1]
+
+
+async def test_a_migration_that_breaks_off_leaves_the_old_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "old.db"
+    script = (Path(__file__).parent / "old" / "schema-1.sql").read_text("utf-8")
+    db = sqlite3.connect(path)
+    # The last table of the script is there already, so its end fails.
+    db.executescript(f"{script} CREATE TABLE note (x TEXT); PRAGMA user_version = 1;")
+    before = shape(db)
+    db.close()
+    store = Store(path)
+    with pytest.raises(IncompatibleDatabase, match="note"):
+        await store.open()
+    await store.close()
+    db = sqlite3.connect(path)
+    assert shape(db) == before
+    assert db.execute("PRAGMA user_version").fetchone()[0] == 1
+    db.close()
+
+
+def shape(db: sqlite3.Connection) -> dict[str, list[tuple[str, str]]]:
+    """Tables and indexes with the names and types of their columns."""
+    names = [row[0] for row in db.execute("SELECT name FROM sqlite_master ORDER BY name")]
+    return {
+        name: sorted((row[1], row[2]) for row in db.execute(f"PRAGMA table_info('{name}')"))
+        for name in names
+    }
+
+
 async def test_what_was_written_is_there_after_opening_again(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     for _ in range(2):
@@ -349,6 +404,19 @@ async def test_outbox_after_a_crash_repeats_but_loses_nothing(tmp_path: Path) ->
                 await store.write(lambda db, row=row: outbox.mark_sent(db, [row.id], NOW))  # type: ignore[misc]
         await store.close()
     assert list(applied.values()) == ["package", *["release", "newest"] * 5]
+
+
+async def test_outbox_that_nobody_empties_has_an_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "MAX_KEPT", 3)
+
+    def add(db: sqlite3.Connection) -> int:
+        return outbox.add(db, "all", "", "notice", {}, now=NOW, simulated=False)
+
+    ids = [await store.write(add) for _ in range(5)]
+    rows = await store.read(lambda db: outbox.pending(db, 10))
+    assert [row.id for row in rows] == ids[2:]
 
 
 async def test_r12_absence_is_remembered_until_its_time(store: Store) -> None:

@@ -154,6 +154,28 @@ class FoundPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A package that changed, appeared or was deleted."""
+
+    name: str
+    is_deleted: bool = False
+    is_first: bool = False
+    """True: the first revision there is of it, so it is new in the registry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """A piece of the changes feed, each name once, and where to go on."""
+
+    changed: tuple[Change, ...]
+    cursor: str | None
+    """Opaque; None: start again from now."""
+    is_reset: bool = False
+    """True: the numbers began anew, so something may have been missed."""
+    has_more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Validators:
     """What a conditional request sends."""
 
@@ -185,6 +207,14 @@ class Source(Protocol):
         self, names: Sequence[str], start: date, end: date
     ) -> dict[str, Answer[tuple[DayCount, ...]] | Refusal]:
         """Daily counts, both ends inclusive; an answer for every name asked."""
+        ...
+
+    async def version_downloads(self, name: str) -> Answer[dict[str, int]] | Refusal:
+        """Downloads of each version in the last seven days."""
+        ...
+
+    async def changes(self, since: str | None) -> Answer[Changes] | Refusal:
+        """What has changed since a cursor; None: nothing but the cursor of now."""
         ...
 
     async def search(self, text: str, size: int, offset: int) -> Answer[FoundPage] | Refusal:

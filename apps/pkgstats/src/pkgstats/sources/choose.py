@@ -46,7 +46,7 @@ async def choose_source(settings: Settings, *, demo: bool) -> Chosen:
         place = Place("recorded files and a simulated world", "pkgstats demo")
         return Chosen(WorldSource(), dict.fromkeys(ABILITIES, place), "", lambda name: True)
     config = await find_config(settings.registry)
-    http = HttpSource(config, settings.downloads)
+    http = HttpSource(config, settings.downloads, settings.replicate)
     source: Source = NpmCliSource(http) if settings.via == "npm" else http
     return Chosen(source, _places(config, settings), settings.npm_site, config.is_public)
 

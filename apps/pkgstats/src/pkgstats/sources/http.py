@@ -3,35 +3,29 @@
 Whatever comes back - a block page, half a JSON, nothing - becomes one of the answers of
 `sources.base`; nothing of it is raised and only whole 200s are ever passed on.
 
-Last run against live hosts: packument, latest and contents against a lean mirror, 2026-11;
-search, organisation and downloads follow their documents, not yet run.
+Each method says when it was last run against a live host; the others follow their documents.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import ssl
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
 
-from pkgstats import __version__, grammar
+from pkgstats import grammar
 from pkgstats.models import DayCount
 from pkgstats.readme.tarball import MAX_PACKED, BadTarball, read_contents
 from pkgstats.series import mark_holes
-from pkgstats.settings import InvalidSetting
 from pkgstats.sources.base import (
     Answer,
+    Changes,
     Contents,
     Failing,
     FoundPage,
-    Limited,
     NoData,
     NotOffered,
     NotSet,
@@ -41,47 +35,21 @@ from pkgstats.sources.base import (
     Unchanged,
     Validators,
 )
+from pkgstats.sources.fetch import Body, Fetcher
 from pkgstats.sources.npmrc import NpmConfig
-from pkgstats.sources.slim import NotAPackument, slim_packument, slim_search
+from pkgstats.sources.slim import NotAPackument, slim_changes, slim_packument, slim_search
 
 MAX_JSON = 64 * 1024 * 1024
 """The largest packuments of a full registry are some tens of megabytes."""
-TIMEOUT = httpx2.Timeout(20.0, connect=5.0)
-MAX_CONNECTIONS = 8
-MAX_REDIRECTS = 3
-
-SHORTEST_PAUSE = timedelta(seconds=60)
-"""`Retry-After: 0` is no permission to go on at once."""
-LONGEST_PAUSE = timedelta(hours=1)
-FAILURES_UNTIL_BREAK = 3
-BREAK_S = 30.0
-LONGEST_BREAK_S = 600.0
+MAX_LIST = 8 * 1024 * 1024
+"""A year of counts of 128 packages is 2 MB, the largest page of a search 1 MB."""
 
 BULK_DAYS = 365
 
 NOT_SET_REGISTRY = "set PKGSTATS_REGISTRY, or a registry in the npm configuration"
 NOT_SET_DOWNLOADS = "set PKGSTATS_DOWNLOADS"
-
-
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """A complete body that may be used, with its status."""
-
-    status: int
-    headers: Mapping[str, str]
-    data: bytes
-
-    @property
-    def is_html(self) -> bool:
-        kind = self.headers.get("content-type", "")
-        return "html" in kind or self.data.lstrip()[:1] == b"<"
-
-    def json(self) -> Any:
-        """The parsed body, or None when it is no JSON (null is none either)."""
-        try:
-            return json.loads(self.data)
-        except (ValueError, RecursionError):
-            return None
+NOT_SET_REPLICATE = "set PKGSTATS_REPLICATE"
+CHANGES_AT_ONCE = 500
 
 
 class HttpSource:
@@ -93,29 +61,23 @@ class HttpSource:
         self,
         config: NpmConfig,
         downloads: str = "",
+        replicate: str = "",
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._config = config
         self._downloads = downloads
+        self._replicate = replicate
         self._now = now
-        self._breakers: dict[str, _Breaker] = {}
-        self._client = httpx2.AsyncClient(
-            transport=transport,
-            verify=tls_context(config.cafile),
-            proxy=config.proxy if transport is None else None,
-            trust_env=False,
-            timeout=TIMEOUT,
-            limits=httpx2.Limits(max_connections=MAX_CONNECTIONS),
-            follow_redirects=True,
-            max_redirects=MAX_REDIRECTS,
-            headers={"user-agent": f"pkgstats/{__version__}", "accept": "application/json"},
+        self._fetcher = Fetcher(
+            cafile=config.cafile, proxy=config.proxy, now=now, transport=transport
         )
 
     async def packument(
         self, name: str, validators: Validators | None = None
     ) -> Answer[Packument] | Unchanged | Refusal:
+        """All releases. Last run: 2026-11-24, a lean mirror."""
         registry = self._config.registry_of(name)
         if registry is None:
             return NotSet(NOT_SET_REGISTRY)
@@ -124,8 +86,8 @@ class HttpSource:
             headers["if-none-match"] = validators.etag
         if validators and validators.last_modified:
             headers["if-modified-since"] = validators.last_modified
-        body = await self._get(f"{registry.value}/{_quoted(name)}", MAX_JSON, headers)
-        if not isinstance(body, _Body):
+        body = await self._fetcher.get(f"{registry.value}/{_quoted(name)}", MAX_JSON, headers)
+        if not isinstance(body, Body):
             return body
         if body.status == 304 and headers:
             return Unchanged(self._now())
@@ -141,29 +103,31 @@ class HttpSource:
         return Answer(packument, self._now())
 
     async def latest(self, name: str) -> Answer[str] | Refusal:
+        """The version of the tag `latest`. Last run: 2026-11-24, a lean mirror."""
         registry = self._config.registry_of(name)
         if registry is None:
             return NotSet(NOT_SET_REGISTRY)
-        body = await self._get(f"{registry.value}/{_quoted(name)}/latest", MAX_JSON)
-        if not isinstance(body, _Body):
+        body = await self._fetcher.get(f"{registry.value}/{_quoted(name)}/latest", MAX_LIST)
+        if not isinstance(body, Body):
             return body
         if body.status == 404:
             return NoData()
         if refusal := _unusable(body):
             return refusal
-        manifest = body.json()
+        manifest = await body.json()
         version = manifest.get("version") if isinstance(manifest, dict) else None
         if not isinstance(version, str) or not grammar.is_version(version):
             return Failing("the answer is no manifest")
         return Answer(version, self._now())
 
     async def contents(self, name: str, release: Release) -> Answer[Contents] | Refusal:
+        """Readme and files out of the tarball. Last run: 2026-11-24, a lean mirror."""
         registry = self._config.registry_of(name)
         if registry is None:
             return NotSet(NOT_SET_REGISTRY)
         address = tarball_address(registry.value, name, release)
-        body = await self._get(address, MAX_PACKED, {"accept": "*/*"})
-        if not isinstance(body, _Body):
+        body = await self._fetcher.get(address, MAX_PACKED, {"accept": "*/*"})
+        if not isinstance(body, Body):
             return body
         if body.status in (401, 403, 404, 410):
             return NotOffered("the registry does not give the tarball")
@@ -178,18 +142,21 @@ class HttpSource:
     async def downloads(
         self, names: Sequence[str], start: date, end: date
     ) -> dict[str, Answer[tuple[DayCount, ...]] | Refusal]:
-        """One request: one name of any kind, or up to 128 unscoped ones (a year at most)."""
+        """One request: one name of any kind, or up to 128 unscoped ones (a year at most).
+
+        Not yet run against a live host.
+        """
         if not self._downloads:
             return dict.fromkeys(names, NotSet(NOT_SET_DOWNLOADS))
         if len(names) > 1:
             start = max(start, end - timedelta(days=BULK_DAYS - 1))
         which = ",".join(quote(name, safe="@/") for name in names)
         address = f"{self._downloads}/downloads/range/{start}:{end}/{which}"
-        body = await self._get(address, MAX_JSON)
-        if not isinstance(body, _Body):
+        body = await self._fetcher.get(address, MAX_LIST)
+        if not isinstance(body, Body):
             return dict.fromkeys(names, body)
         refusal = _no_counts(body)
-        parsed = body.json()
+        parsed = await body.json()
         if refusal is None and not isinstance(parsed, dict):
             refusal = Failing("the answer is cut short")
         if refusal is not None:
@@ -198,13 +165,63 @@ class HttpSource:
         now = self._now()
         return {name: _read_counts(entries.get(name), now) for name in names}
 
+    async def version_downloads(self, name: str) -> Answer[dict[str, int]] | Refusal:
+        """Downloads of each version in the last seven days. Not yet run against a live host."""
+        if not self._downloads:
+            return NotSet(NOT_SET_DOWNLOADS)
+        address = f"{self._downloads}/versions/{_quoted(name)}/last-week"
+        body = await self._fetcher.get(address, MAX_LIST)
+        if not isinstance(body, Body):
+            return body
+        if refusal := _no_counts(body):
+            return refusal
+        parsed = await body.json()
+        rows = parsed.get("downloads") if isinstance(parsed, dict) else None
+        if not isinstance(rows, dict):
+            return Failing("the answer is cut short")
+        found = {
+            version: count
+            for version, count in rows.items()
+            if grammar.is_version(version) and type(count) is int and count >= 0
+        }
+        return Answer(found, self._now())
+
+    async def changes(self, since: str | None) -> Answer[Changes] | Refusal:
+        """What has changed in the registry since a cursor. Not yet run against a live host.
+
+        `since` None: nothing but the cursor of now. A refused cursor, or one that went back, is an
+        answer with `is_reset`: go on from its cursor, or from now where it has none.
+        """
+        if not self._replicate:
+            return NotSet(NOT_SET_REPLICATE)
+        fields = {"since": since or "now", "limit": CHANGES_AT_ONCE if since else 0}
+        address = f"{self._replicate}/registry/_changes?{urlencode(fields)}"
+        body = await self._fetcher.get(address, MAX_LIST)
+        if not isinstance(body, Body):
+            return body
+        if body.status in (401, 403, 404, 405, 410) or body.is_html:
+            return NotOffered("the host has no changes feed")
+        if body.status == 400 and since is not None:
+            return Answer(Changes((), None, is_reset=True), self._now())
+        if refusal := _unusable(body):
+            return refusal
+        try:
+            return Answer(slim_changes(await body.json(), since), self._now())
+        except NotAPackument as error:
+            return Failing(str(error))
+
     async def search(self, text: str, size: int, offset: int) -> Answer[FoundPage] | Refusal:
+        """The registry's search; `maintainer:NAME` lists a user's packages.
+
+        The text must have 2 to 64 characters, else there is no answer. Not yet run against a
+        registry that offers it; a lean mirror answers 404 (2026-11-24).
+        """
         registry = self._config.registry
         if registry is None:
             return NotSet(NOT_SET_REGISTRY)
         fields = urlencode({"text": text, "size": size, "from": offset})
-        body = await self._get(f"{registry.value}/-/v1/search?{fields}", MAX_JSON)
-        if not isinstance(body, _Body):
+        body = await self._fetcher.get(f"{registry.value}/-/v1/search?{fields}", MAX_LIST)
+        if not isinstance(body, Body):
             return body
         if body.status in (401, 403, 404, 405) or body.is_html:
             return NotOffered("the registry has no search")
@@ -213,101 +230,32 @@ class HttpSource:
         if refusal := _unusable(body):
             return refusal
         try:
-            return Answer(slim_search(body.json()), self._now())
+            return Answer(slim_search(await body.json()), self._now())
         except NotAPackument as error:
             return Failing(str(error))
 
     async def scope_packages(self, scope: str) -> Answer[tuple[str, ...]] | Refusal:
+        """Packages of an organisation. Not yet run against a registry that offers it."""
         registry = self._config.registry_of(f"@{scope}/")
         if registry is None:
             return NotSet(NOT_SET_REGISTRY)
         address = f"{registry.value}/-/org/{quote(scope, safe='')}/package"
-        body = await self._get(address, MAX_JSON)
-        if not isinstance(body, _Body):
+        body = await self._fetcher.get(address, MAX_LIST)
+        if not isinstance(body, Body):
             return body
-        if body.status == 404 and isinstance(body.json(), dict):
+        if body.status == 404 and isinstance(await body.json(), dict):
             return NoData()
         if body.status in (401, 403, 404, 405) or body.is_html:
             return NotOffered("the registry lists no organisations")
         if refusal := _unusable(body):
             return refusal
-        listed = body.json()
+        listed = await body.json()
         if not isinstance(listed, dict):
             return Failing("the answer is no list")
         return Answer(tuple(filter(grammar.is_package_name, listed)), self._now())
 
     async def close(self) -> None:
-        await self._client.aclose()
-
-    async def _get(
-        self, address: str, limit: int, headers: Mapping[str, str] | None = None
-    ) -> _Body | Refusal:
-        """A whole body below the limit, or the refusal that holds for every ability."""
-        breaker = self._breakers.setdefault(urlsplit(address).netloc, _Breaker())
-        clock = asyncio.get_running_loop().time
-        if not breaker.lets_through(clock()):
-            return Failing("no connection a moment ago")
-        try:
-            async with self._client.stream("GET", address, headers=headers) as response:
-                breaker.note(failed=response.status_code >= 500, now=clock())
-                if response.status_code == 429:
-                    return Limited(self._pause_until(response.headers))
-                if response.status_code >= 500:
-                    return Failing(f"answered {response.status_code}")
-                data = bytearray()
-                async for chunk in response.aiter_bytes():
-                    data += chunk
-                    if len(data) > limit:
-                        return NotOffered(f"larger than {limit // 2**20} MB")
-                return _Body(response.status_code, response.headers, bytes(data))
-        except httpx2.TimeoutException:
-            breaker.note(failed=True, now=clock())
-            return Failing("no answer in time")
-        except httpx2.RemoteProtocolError:
-            return Failing("the answer is cut short")
-        except (httpx2.TooManyRedirects, httpx2.DecodingError, httpx2.UnsupportedProtocol):
-            return Failing("the answer cannot be read")
-        except httpx2.TransportError:
-            breaker.note(failed=True, now=clock())
-            return Failing("no connection")
-
-    def _pause_until(self, headers: Mapping[str, str]) -> datetime:
-        """`Retry-After` in seconds or as a date (by the server's own clock), within our bounds."""
-        now = self._now()
-        text = headers.get("retry-after", "").strip()
-        pause = SHORTEST_PAUSE
-        if text.isascii() and text.isdigit() and len(text) < 7:
-            pause = timedelta(seconds=int(text))
-        elif (until := _http_date(text)) is not None:
-            pause = until - (_http_date(headers.get("date", "")) or now)
-        return now + min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE)
-
-
-class _Breaker:
-    """Leaves a host alone for a while after it failed several times in a row."""
-
-    def __init__(self) -> None:
-        self._failures = 0
-        self._closed_until = 0.0
-
-    def lets_through(self, now: float) -> bool:
-        return now >= self._closed_until
-
-    def note(self, *, failed: bool, now: float) -> None:
-        self._failures = self._failures + 1 if failed else 0
-        if (over := self._failures - FAILURES_UNTIL_BREAK) >= 0:
-            self._closed_until = now + min(BREAK_S * 2.0**over, LONGEST_BREAK_S)
-
-
-def tls_context(cafile: str | None) -> ssl.SSLContext:
-    """TLS as npm is told to do it: the certificates of `cafile`, else those of the system.
-
-    Raises InvalidSetting for a file that cannot be used.
-    """
-    try:
-        return ssl.create_default_context(cafile=cafile)
-    except OSError as error:  # ssl.SSLError is one too
-        raise InvalidSetting("cafile of the npm configuration cannot be used") from error
+        await self._fetcher.close()
 
 
 def tarball_address(registry: str, name: str, release: Release) -> str:
@@ -324,8 +272,8 @@ def tarball_address(registry: str, name: str, release: Release) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
-def _slim(body: _Body, name: str, validators: Validators) -> Packument:
-    parsed = body.json()
+def _slim(body: Body, name: str, validators: Validators) -> Packument:
+    parsed = body.parse()
     if parsed is None:
         raise NotAPackument("the answer is cut short")
     return slim_packument(parsed, name, validators)
@@ -335,18 +283,18 @@ def _quoted(name: str) -> str:
     return quote(name, safe="@!'()*~")
 
 
-def _unusable(body: _Body) -> Failing | None:
+def _unusable(body: Body) -> Failing | None:
     if body.status != 200:
         return Failing(f"answered {body.status}")
     return Failing("answered with a web page") if body.is_html else None
 
 
-def _no_counts(body: _Body) -> Refusal | None:
+def _no_counts(body: Body) -> Refusal | None:
     """A 404 with a JSON error means this name, an empty one means this host."""
     if body.is_html:
         return NotOffered("answered with a web page")
     if body.status == 404:
-        known = isinstance(body.json(), dict)
+        known = isinstance(body.parse(), dict)
         return NoData() if known else NotOffered("the host has no download counts")
     return None if body.status == 200 else Failing(f"answered {body.status}")
 
@@ -369,11 +317,3 @@ def _day_count(row: object) -> DayCount | None:
         return DayCount(date.fromisoformat(day), max(count, 0))
     except ValueError:
         return None
-
-
-def _http_date(text: str) -> datetime | None:
-    try:
-        time = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -19,6 +19,7 @@ from pkgstats.models import DayCount
 from pkgstats.readme.tarball import MAX_PACKED, BadTarball, read_contents
 from pkgstats.sources.base import (
     Answer,
+    Changes,
     Contents,
     Failing,
     FoundPage,
@@ -117,6 +118,12 @@ class NpmCliSource:
         self, names: Sequence[str], start: date, end: date
     ) -> dict[str, Answer[tuple[DayCount, ...]] | Refusal]:
         return await self._counts.downloads(names, start, end)
+
+    async def version_downloads(self, name: str) -> Answer[dict[str, int]] | Refusal:
+        return await self._counts.version_downloads(name)
+
+    async def changes(self, since: str | None) -> Answer[Changes] | Refusal:
+        return await self._counts.changes(since)
 
     async def search(self, text: str, size: int, offset: int) -> Answer[FoundPage] | Refusal:
         return NotOffered("not asked through the npm client")

@@ -13,6 +13,7 @@ from pkgstats.models import DayCount, FileRow
 from pkgstats.series import mark_holes
 from pkgstats.sources.base import (
     Answer,
+    Changes,
     Contents,
     FoundPage,
     NoData,
@@ -126,6 +127,15 @@ class RecordedSource:
             name: Answer(counts, self.now(), simulated=True) if name == MODEL else NoData()
             for name in names
         }
+
+    async def version_downloads(self, name: str) -> Answer[dict[str, int]] | Refusal:
+        if name != MODEL:
+            return NoData()
+        exchange = data_json("http/versions/last-week.azure-web-pubsub-client.json")
+        return Answer(exchange["response"]["body"]["downloads"], self.now(), simulated=True)
+
+    async def changes(self, since: str | None) -> Answer[Changes] | Refusal:
+        return NotOffered("no changes feed was recorded")
 
     async def search(self, text: str, size: int, offset: int) -> Answer[FoundPage] | Refusal:
         return NotOffered("no search was recorded")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pkgstats import grammar
 from pkgstats.models import Dependency, DependencyKind, Engine, ModuleKind, PublishedSource
-from pkgstats.sources.base import Found, FoundPage, Packument, Release, Validators
+from pkgstats.sources.base import Change, Changes, Found, FoundPage, Packument, Release, Validators
 from pkgstats.sources.repository import repository_directory, repository_link
 
 MAX_TEXT = 1000
@@ -23,6 +23,7 @@ MAX_KEYWORDS = 50
 MAX_KEYWORD_LENGTH = 80
 MAX_DEPENDENCIES = 2000
 MAX_EXPORT_DEPTH = 8
+MAX_CURSOR = 500
 
 DEPENDENCY_KINDS: tuple[DependencyKind, ...] = (
     "dependencies",
@@ -107,6 +108,38 @@ def slim_search(body: object) -> FoundPage:
     total = _size(body.get("total"))
     kept = tuple(item for item in found if item is not None)
     return FoundPage(kept, len(kept) if total is None else total)
+
+
+def slim_changes(body: object, since: str | None) -> Changes:
+    """A piece of the changes feed, the last word about each name; raises NotAPackument."""
+    if not isinstance(body, dict) or not isinstance(body.get("results"), list):
+        raise NotAPackument("the answer is no list of changes")
+    cursor = _cursor(body.get("last_seq"))
+    if cursor is None:
+        raise NotAPackument("the answer has no cursor")
+    if since is not None and 0 < _number(cursor) < _number(since):
+        return Changes((), cursor, is_reset=True)
+    changed: dict[str, Change] = {}
+    for row in body["results"]:
+        name = row.get("id") if isinstance(row, dict) else None
+        if not isinstance(name, str) or not grammar.is_package_name(name):
+            continue  # design documents too: their ids begin with "_"
+        revisions = row.get("changes")
+        first = _mapping(revisions[0]) if isinstance(revisions, list) and revisions else {}
+        is_first = changed.pop(name, Change(name)).is_first or _text(first.get("rev"))[:2] == "1-"
+        changed[name] = Change(name, row.get("deleted") is True, is_first)
+    return Changes(tuple(changed.values()), cursor, has_more=bool(body["results"]))
+
+
+def _number(cursor: str) -> int:
+    """0 for a cursor that is no plain number: nobody can tell whether it went back."""
+    return int(cursor) if cursor.isascii() and cursor.isdecimal() else 0
+
+
+def _cursor(value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if abs(value) < 10**30 else None
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_CURSOR else None
 
 
 def _found(item: object) -> Found | None:

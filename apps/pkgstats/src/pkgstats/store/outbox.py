@@ -15,6 +15,8 @@ from typing import Any
 from pkgstats.models import OutboxRow, TargetKind
 
 KEPT_FOR = timedelta(days=1)
+MAX_KEPT = 100_000
+"""Where nobody publishes for a long time the oldest messages go: a page that is read anew has them."""
 
 
 def add(
@@ -34,6 +36,7 @@ def add(
         (target_kind, target, t, now.isoformat(), json.dumps(data), simulated),
     )
     assert cursor.lastrowid is not None
+    db.execute("DELETE FROM outbox WHERE id <= ?", (cursor.lastrowid - MAX_KEPT,))
     return cursor.lastrowid
 
 

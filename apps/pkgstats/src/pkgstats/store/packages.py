@@ -42,6 +42,8 @@ class StoredPackage:
     last_error_at: datetime | None
     etag: str | None
     last_modified: str | None
+    is_outdated: bool
+    """The changes feed has named it since it was fetched."""
 
 
 def find(db: sqlite3.Connection, name: str) -> StoredPackage | None:
@@ -59,6 +61,7 @@ def find(db: sqlite3.Connection, name: str) -> StoredPackage | None:
         last_error_at=_time(row["last_error_at"]),
         etag=row["etag"],
         last_modified=row["last_modified"],
+        is_outdated=bool(row["is_outdated"]),
     )
 
 
@@ -78,7 +81,11 @@ def versions(db: sqlite3.Connection, name: str) -> list[VersionRow]:
     tags: dict[str, list[str]] = {}
     for tag in dist_tags(db, name):
         tags.setdefault(tag.version, []).append(tag.tag)
-    rows = db.execute("SELECT * FROM version WHERE name = ? ORDER BY position", (name,))
+    rows = db.execute(
+        "SELECT v.*, d.count FROM version v LEFT JOIN version_downloads d USING (name, version)"
+        " WHERE name = ? ORDER BY position",
+        (name,),
+    )
     return [
         VersionRow(
             version=row["version"],
@@ -89,6 +96,7 @@ def versions(db: sqlite3.Connection, name: str) -> list[VersionRow]:
             file_count=row["files"],
             deprecated=row["deprecated"],
             tags=tuple(tags.get(row["version"], ())),
+            weekly=row["count"],
         )
         for row in rows
     ]

@@ -55,7 +55,7 @@ def touch(
     """What is stored was confirmed by the source."""
     db.execute(
         "UPDATE package SET fetched_at = ?, etag = ?, last_modified = ?, last_error = NULL,"
-        " last_error_at = NULL WHERE name = ?",
+        " last_error_at = NULL, is_outdated = 0 WHERE name = ?",
         (now.isoformat(), etag, last_modified, name),
     )
 
@@ -152,12 +152,15 @@ def save_found(db: sqlite3.Connection, found: Sequence[Found], now: datetime) ->
         )
 
 
+_PARTS = ("version", "dist_tag", "dependency", "maintainer", "contents", "version_downloads")
+
+
 def forget_withdrawn(db: sqlite3.Connection, name: str) -> None:
     """The registry no longer has the package: it leaves lists and search."""
     row = db.execute("SELECT id FROM package WHERE name = ?", (name,)).fetchone()
     if row is None:
         return
-    for table in ("version", "dist_tag", "dependency", "maintainer", "contents"):
+    for table in _PARTS:
         db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
     for table in ("search_index", "name_index"):
         db.execute(f"DELETE FROM {table} WHERE rowid = ?", (row["id"],))
@@ -195,6 +198,7 @@ def _save_package(
         "fetched_at": now.isoformat(),
         "last_error": None,
         "last_error_at": None,
+        "is_outdated": 0,
     }
     updates = ", ".join(f"{column} = excluded.{column}" for column in values if column != "name")
     columns = (*values, "first_seen_at")

@@ -25,7 +25,8 @@ CREATE TABLE package (
     changed_at       TEXT NOT NULL,
     fetched_at       TEXT,
     last_error       TEXT,
-    last_error_at    TEXT
+    last_error_at    TEXT,
+    is_outdated      INTEGER NOT NULL DEFAULT 0  -- the changes feed named it since it was fetched
 );
 CREATE INDEX package_scope ON package (scope);
 
@@ -87,6 +88,18 @@ CREATE TABLE downloads (
     day   TEXT NOT NULL,
     count INTEGER,                       -- NULL: a hole
     PRIMARY KEY (name, day)
+) WITHOUT ROWID;
+
+CREATE TABLE version_downloads (         -- of the last seven days
+    name    TEXT NOT NULL,
+    version TEXT NOT NULL,
+    count   INTEGER NOT NULL,
+    PRIMARY KEY (name, version)
+) WITHOUT ROWID;
+
+CREATE TABLE note (                      -- single values, such as the cursor of the changes feed
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE block_state (               -- how the last request for a block of a page ended

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -20,9 +21,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+MIGRATIONS = {1: "to_2.sql"}
+"""The script that makes the next version out of a version."""
 READERS = 2
 BUSY_TIMEOUT_S = 10.0
+NAMES_COUNTED = 10_000
 
 
 class IncompatibleDatabase(Exception):
@@ -42,8 +46,8 @@ class Store:
         self._readers = ThreadPoolExecutor(READERS, "pkgstats-reader")
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
-        self.generation = 0
-        """Rises with every write: what was read at the same number is still right."""
+        self._written: Counter[str] = Counter()
+        self._written_to_all = 0
         self.committed = asyncio.Event()
         """Set after every write; whoever waits for changes clears it."""
 
@@ -72,8 +76,17 @@ class Store:
 
         return await self._run(self._readers, run)
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run a function as one transaction."""
+    def generation(self, name: str) -> tuple[int, int]:
+        """Changes with every write about a package: what was read at the same one is still right."""
+        return self._written_to_all, self._written[name]
+
+    async def write(
+        self, work: Callable[[sqlite3.Connection], T], *, about: Iterable[str] | None = None
+    ) -> T:
+        """Run a function as one transaction.
+
+        `about`: the packages whose pages may look different afterwards; None: any of them.
+        """
 
         def run() -> T:
             db = self._connection()
@@ -87,9 +100,16 @@ class Store:
             return result
 
         result = await self._run(self._writer, run)
-        self.generation += 1
+        self._note_written(about)
         self.committed.set()
         return result
+
+    def _note_written(self, about: Iterable[str] | None) -> None:
+        if about is not None:
+            self._written.update(set(about))
+        if about is None or len(self._written) > NAMES_COUNTED:
+            self._written_to_all += 1
+            self._written.clear()
 
     async def _run(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(executor, work)
@@ -113,12 +133,25 @@ class Store:
         version = db.execute("PRAGMA user_version").fetchone()[0]
         tables = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if version == 0 and tables == 0:
-            schema = (resources.files("pkgstats.store") / "schema.sql").read_text("utf-8")
-            db.executescript(f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-        elif version != SCHEMA_VERSION:
+            self._run_script(db, "schema.sql", SCHEMA_VERSION)
+            return
+        while version in MIGRATIONS:
+            self._run_script(db, MIGRATIONS[version], version + 1)
+            version += 1
+        if version != SCHEMA_VERSION:
             raise IncompatibleDatabase(
                 f"{self._path.name} has schema {version}, this pkgstats needs {SCHEMA_VERSION}"
             )
+
+    def _run_script(self, db: sqlite3.Connection, name: str, version: int) -> None:
+        """One transaction: a crash in the middle leaves the database as it was."""
+        script = (resources.files("pkgstats.store") / name).read_text("utf-8")
+        try:
+            db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {version}; COMMIT;")
+        except sqlite3.Error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise
 
     def _shut_down(self) -> None:
         self._readers.shutdown(wait=True)
