@@ -4,7 +4,16 @@ import argparse
 from collections.abc import Sequence
 
 from hubbub import __version__
-from hubbub.cli import check_config, command, connection_string, send, serve, url, watch
+from hubbub.cli import (
+    check_config,
+    command,
+    conformance,
+    connection_string,
+    send,
+    serve,
+    url,
+    watch,
+)
 from hubbub.protocol.errors import (
     HubbubError,
     InvalidConnectionString,
@@ -12,7 +21,7 @@ from hubbub.protocol.errors import (
     SettingsError,
 )
 
-_COMMANDS = (serve, url, send, watch, connection_string, check_config)
+_COMMANDS = (serve, url, send, watch, connection_string, check_config, conformance)
 _WRONG_USE = (SettingsError, InvalidConnectionString, InvalidName)
 
 

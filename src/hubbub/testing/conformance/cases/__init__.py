@@ -1,0 +1,1 @@
+"""The cases, by area: each a small function that is given a `Trial`."""
