@@ -30,6 +30,8 @@ ALL_ROLES = ("webpubsub.joinLeaveGroup", "webpubsub.sendToGroup")
 JOIN = ("webpubsub.joinLeaveGroup",)
 SEND = ("webpubsub.sendToGroup",)
 _MAX_LINES = 200
+_HANDLER_S = 20.0
+"""How much longer a handshake may take when an event handler may be asked four times before it."""
 _PUBSUB = {JSON, RELIABLE, PROTOBUF, RELIABLE_PROTOBUF}
 
 
@@ -174,8 +176,9 @@ class Trial:
         offered = {} if subprotocol is None else {"Sec-WebSocket-Protocol": subprotocol}
         self.say(f"{client.label} connects to {shown(target)} offering {subprotocol}")
         url = self.target.client_base.replace("http", "ws", 1) + target
+        limit_s = self.timeout_s + (_HANDLER_S if self._desk is not None else 0)
         try:
-            await client.open(url, {**offered, **(headers or {})})
+            await client.open(url, {**offered, **(headers or {})}, limit_s)
         except Refused as refused:
             self.say(f"{client.label} is answered {refused.status} {shown(refused.body)}".rstrip())
             raise

@@ -26,8 +26,6 @@ RELIABLE_PROTOBUF = "protobuf.reliable.webpubsub.azure.v1"
 _MAX_FRAME_BYTES = 32 * 1_048_576
 _MAX_UNREAD = 20_000
 """Messages that a case has not looked at; more is a fault of the service or of the case."""
-_HANDLER_S = 20.0
-"""How much longer a handshake may take: an event handler may be asked four times before it."""
 _quiet = logging.Logger("hubbub.testing.conformance.picows", logging.CRITICAL + 1)
 """picows would log the request, which holds the token."""
 _ws_connect: Any = getattr(picows, "ws_connect")  # noqa: B009 - its **kwargs have no types
@@ -78,9 +76,8 @@ class WireClient(picows.WSListener):
         self._news = asyncio.Event()
         self._end: tuple[int, str] | None = None
 
-    async def open(self, url: str, headers: Mapping[str, str]) -> None:
-        """Shake hands. Raises: Refused, OSError."""
-        limit_s = self._timeout_s + _HANDLER_S
+    async def open(self, url: str, headers: Mapping[str, str], limit_s: float) -> None:
+        """Shake hands within the limit. Raises: Refused, CaseFailed, OSError."""
         try:
             async with asyncio.timeout(limit_s):
                 await _ws_connect(

@@ -247,17 +247,19 @@ async def sequence_ack_without_sequence(trial: Trial) -> None:
     await client.quiet()
 
 
-def _of_size(size: int) -> str:
-    head, tail = '{"type":"sendToGroup","group":"g1","dataType":"text","data":"', '"}'
-    return head + "x" * (size - len(head) - len(tail)) + tail
+def _of_size(size: int, ack_id: int) -> str:
+    """A send to g1 of so many bytes."""
+    head = f'{{"type":"sendToGroup","ackId":{ack_id},"group":"g1","dataType":"text","data":"'
+    return head + "x" * (size - len(head) - 2) + '"}'
 
 
 @case("CP-077")
 async def one_mebibyte(trial: Trial) -> None:
     member, client = await trial.client(groups=["g1"]), await trial.client()
-    await client.send(_of_size(1_048_576))
+    await client.send(_of_size(1_048_576, 1))
+    await client.ack(1)
     await member.message(group="g1")
-    await client.send(_of_size(1_048_577))
+    await client.send(_of_size(1_048_577, 2))
     await client.closed(1009)
     await member.quiet()
 
@@ -265,9 +267,10 @@ async def one_mebibyte(trial: Trial) -> None:
 @case("CP-078")
 async def one_mebibyte_in_fragments(trial: Trial) -> None:
     member, client = await trial.client(groups=["g1"]), await trial.client()
-    await client.send_in_pieces(_of_size(1_048_576).encode(), 300)
+    await client.send_in_pieces(_of_size(1_048_576, 1).encode(), 300)
+    await client.ack(1)
     await member.message(group="g1")
-    await client.send_in_pieces(_of_size(1_048_577).encode(), 300)
+    await client.send_in_pieces(_of_size(1_048_577, 2).encode(), 300)
     await client.closed(1009)
     await member.quiet()
 
