@@ -65,6 +65,7 @@ class Dispatcher:
                 message.from_user_id,
                 message.sequence_id,
                 message.metadata,
+                message.stream,
             )
         else:
             event = ServerMessageEvent(

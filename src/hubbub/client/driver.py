@@ -39,6 +39,8 @@ class Listener(Protocol):
 
     def on_settled(self, result: ce.OperationDone | ce.OperationFailed) -> None: ...
 
+    def on_stream(self, news: ce.StreamBegan | ce.StreamNews) -> None: ...
+
     def on_start_ended(self, result: ce.Started | ce.StartFailed | ce.StartRefused) -> None: ...
 
     def on_state(self) -> None:
@@ -189,6 +191,8 @@ class Driver:
                 self._write(action)
             case ce.OperationDone() | ce.OperationFailed():
                 self.listener.on_settled(action)
+            case ce.StreamBegan() | ce.StreamNews():
+                self.listener.on_stream(action)
             case ce.ArmTimer():
                 self._arm(action.at)
             case ce.Emit():

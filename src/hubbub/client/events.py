@@ -8,18 +8,22 @@ from hubbub.protocol.client_events import (
     ConnectedEvent,
     DisconnectedEvent,
     GapEvent,
+    GroupStatesChangedEvent,
     ReconnectingEvent,
     RecoveredEvent,
     RecoveringEvent,
     RejoinGroupFailedEvent,
     StoppedEvent,
 )
-from hubbub.protocol.messages import DataType
+from hubbub.protocol.messages import DataType, StreamInfo
 
 
 @dataclass(frozen=True, slots=True)
 class GroupMessageEvent:
-    """A message of a group. `data`: str for text, bytes for binary and protobuf, else the value."""
+    """A message of a group. `data`: str for text, bytes for binary and protobuf, else the value.
+
+    `stream`: which fragment of which stream it is, None for any other message.
+    """
 
     group: str
     data: Any
@@ -27,6 +31,7 @@ class GroupMessageEvent:
     from_user_id: str | None
     sequence_id: int | None
     metadata: Mapping[str, str] | None
+    stream: StreamInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ ClientEvent = (
     | ReconnectingEvent
     | RejoinGroupFailedEvent
     | GapEvent
+    | GroupStatesChangedEvent
     | HandlerErrorEvent
     | SlowConsumerEvent
 )
@@ -82,6 +88,7 @@ NAMES: dict[type, str] = {
     ReconnectingEvent: "reconnecting",
     RejoinGroupFailedEvent: "rejoin-group-failed",
     GapEvent: "gap",
+    GroupStatesChangedEvent: "group-states-changed",
     HandlerErrorEvent: "handler-error",
     SlowConsumerEvent: "slow-consumer",
 }

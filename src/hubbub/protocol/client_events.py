@@ -7,6 +7,7 @@ while the machine sleeps, where the platform has such a clock.
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from hubbub.protocol import limits
 from hubbub.protocol.messages import (
@@ -16,11 +17,20 @@ from hubbub.protocol.messages import (
     InvokeResponse,
     JoinGroup,
     LeaveGroup,
+    Payload,
     Request,
     Response,
     SendEvent,
     SendToGroup,
+    SetGroupState,
+    StreamError,
+    SubscribeGroupState,
+    UnsubscribeGroupState,
 )
+
+if TYPE_CHECKING:
+    from hubbub.protocol.client_stream_readers import InboundStream, StreamReader
+    from hubbub.protocol.client_streams import OutboundStream
 
 
 class State(StrEnum):
@@ -43,6 +53,7 @@ class Timer(StrEnum):
     KEEP_ALIVE = "the next ping or the verdict on the last one"
     REJOIN = "the limit of the rejoin phase"
     OPERATION = "the next deadline or retry of an operation"
+    STREAM = "the next keep-alive, repeat or idle time-out of a stream"
     CLOSE = "the limit of the closing handshake"
 
 
@@ -140,7 +151,8 @@ class ClientOptions:
 OperationKey = Hashable
 """Chosen by the driver, unique among its pending operations."""
 
-OperationRequest = JoinGroup | LeaveGroup | SendToGroup | SendEvent | Invoke
+GroupStateRequest = SetGroupState | SubscribeGroupState | UnsubscribeGroupState
+OperationRequest = JoinGroup | LeaveGroup | SendToGroup | SendEvent | Invoke | GroupStateRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,10 +259,66 @@ class Cancel:
     key: OperationKey
 
 
+@dataclass(frozen=True, slots=True)
+class OpenStream:
+    """Start it as soon as the link is there. Its id is that of no other open stream."""
+
+    stream: "OutboundStream"
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFragment:
+    """Where `stream.can_write`; nothing happens when it is not open any more."""
+
+    stream: "OutboundStream"
+    payload: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class KeepStreamAlive:
+    stream: "OutboundStream"
+
+
+@dataclass(frozen=True, slots=True)
+class EndStream:
+    """`error` None: after all fragments, and done when the service says so. Otherwise give it up
+    now, in whatever phase; members hear the error where they know of the stream."""
+
+    stream: "OutboundStream"
+    error: StreamError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStreams:
+    reader: "StreamReader"
+
+
+@dataclass(frozen=True, slots=True)
+class StopReading:
+    reader: "StreamReader"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveStream:
+    """Read one stream no further."""
+
+    reader: "StreamReader"
+    stream: "InboundStream"
+
+
+StreamInput = (
+    OpenStream
+    | WriteFragment
+    | KeepStreamAlive
+    | EndStream
+    | ReadStreams
+    | StopReading
+    | LeaveStream
+)
 LinkInput = (
     UrlObtained | UrlFailed | SocketOpened | SocketFailed | SocketLost | Received | Undecodable
 )
-Input = Start | CancelStart | Stop | LinkInput | TimerDue | Submit | Cancel
+Input = Start | CancelStart | Stop | LinkInput | TimerDue | Submit | Cancel | StreamInput
 
 
 # --- actions ----------------------------------------------------------------------------------
@@ -315,6 +383,21 @@ class Write:
 @dataclass(frozen=True, slots=True)
 class Deliver:
     message: DataMessage
+
+
+@dataclass(frozen=True, slots=True)
+class StreamBegan:
+    """A stream of somebody else, for whoever reads."""
+
+    reader: "StreamReader"
+    stream: "InboundStream"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamNews:
+    """It has opened or ended, has room again, or a part more."""
+
+    stream: "OutboundStream | InboundStream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +470,8 @@ Action = (
     | AbortSocket
     | Write
     | Deliver
+    | StreamBegan
+    | StreamNews
     | OperationDone
     | OperationFailed
     | Started
@@ -471,6 +556,13 @@ class GapEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupStatesChangedEvent:
+    """The states of a group that is subscribed to are others than before: list them again."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
 class StoppedEvent:
     """The last event until the next start. `reason`: requested, reconnect-disabled,
     retries-exhausted, auth-failed, or internal-error (a fault of this library)."""
@@ -487,5 +579,6 @@ Event = (
     | ReconnectingEvent
     | RejoinGroupFailedEvent
     | GapEvent
+    | GroupStatesChangedEvent
     | StoppedEvent
 )

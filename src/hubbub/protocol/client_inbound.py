@@ -1,7 +1,10 @@
 """The flow of messages into a client: each once, in order, and confirmed to the service."""
 
 from hubbub.protocol.client_events import ClientOptions
-from hubbub.protocol.messages import DataMessage
+from hubbub.protocol.messages import DataMessage, GroupStateSnapshot, GroupStateUpdate
+
+Numbered = DataMessage | GroupStateSnapshot | GroupStateUpdate
+"""Messages that are counted, confirmed, and repeated after a recovery."""
 
 
 class Inbound:
@@ -30,12 +33,12 @@ class Inbound:
         self.duplicates = 0
         self.jumps = 0
 
-    def accept(self, message: DataMessage, size_bytes: int, now: float) -> bool:
+    def accept(self, message: Numbered, size_bytes: int, now: float) -> bool:
         """Count a message; False: it was there before and must not be delivered again.
 
         A repeated message is confirmed too: the service repeats what it thinks we lack.
         """
-        self.has_message = True
+        self.has_message |= isinstance(message, DataMessage)
         sequence_id = message.sequence_id
         if sequence_id is None or not self._options.is_reliable:
             return True

@@ -3,7 +3,7 @@
 An operation keeps its ack id through every repeat, over recoveries too, so that the service can
 tell a repeat from a new request. Each is settled exactly once. The one exception to "one id": a
 join or leave that was refused and is tried again takes a fresh id, because doing it twice is
-harmless while a `Duplicate` would not say whether it was done.
+harmless while a `Duplicate` would not say whether it was done; and so for group states.
 """
 
 import heapq
@@ -18,6 +18,7 @@ from hubbub.protocol.client_events import (
     Action,
     Cause,
     ClientOptions,
+    GroupStateRequest,
     OperationDone,
     OperationFailed,
     OperationKey,
@@ -26,6 +27,7 @@ from hubbub.protocol.client_events import (
     Submit,
     Write,
 )
+from hubbub.protocol.client_group_states import GroupStates
 from hubbub.protocol.client_groups import Groups
 from hubbub.protocol.messages import (
     Ack,
@@ -35,6 +37,9 @@ from hubbub.protocol.messages import (
     InvokeResponse,
     JoinGroup,
     LeaveGroup,
+    SetGroupState,
+    SubscribeGroupState,
+    UnsubscribeGroupState,
 )
 
 _DUPLICATE = "Duplicate"
@@ -91,12 +96,14 @@ class Operations:
         self,
         options: ClientOptions,
         groups: Groups,
+        states: GroupStates,
         actions: list[Action],
         draw: Callable[[], float],
         invocation_prefix: str,
     ) -> None:
         self._options = options
         self._groups = groups
+        self._states = states
         self._actions = actions
         self._draw = draw
         self._invocation_prefix = invocation_prefix
@@ -140,10 +147,13 @@ class Operations:
             self._groups.wish(request.group, asked.key)
         elif isinstance(request, LeaveGroup):
             self._groups.drop_wish(request.group)
+            self._states.leave(request.group)
             if not has_connection:  # and so no membership
                 self._actions.append(OperationDone(asked.key, ack_id=request.ack_id))
                 return
         operation = self._add(asked.key, request, asked.is_acked, asked.deadline)
+        if isinstance(request, GroupStateRequest):
+            self._states.ask(operation.number, request)
         self._waiting[operation.number] = operation
 
     def refuse(self, asked: Submit, cause: Cause) -> None:
@@ -220,15 +230,14 @@ class Operations:
             return
         is_duplicated = error is not None and error.name == _DUPLICATE
         if error is None or (is_duplicated and operation.refused is None):
-            self._note_membership(operation)
+            self._note_success(operation)
             self._done(operation, is_duplicated=is_duplicated)
         elif is_duplicated:
             self._fail(operation, Cause.REJECTED, Outcome.UNKNOWN, operation.refused)
         elif self._is_worth_a_retry(operation, error):
             self._pause(operation, error, now)
         else:
-            if isinstance(operation.request, JoinGroup):
-                self._groups.on_join_rejected(operation.request.group, error, operation.key)
+            self._note_refusal(operation, error)
             is_passing = error.name in self._options.retryable_errors
             outcome = operation.outcome if is_passing else Outcome.REJECTED
             self._fail(operation, Cause.REJECTED, outcome, error)
@@ -242,11 +251,25 @@ class Operations:
         else:
             self._fail(operation, Cause.REJECTED, Outcome.REJECTED, response.error)
 
-    def _note_membership(self, operation: Operation) -> None:
-        if isinstance(operation.request, JoinGroup):
-            self._groups.on_joined(operation.request.group)
-        elif isinstance(operation.request, LeaveGroup):
-            self._groups.on_left(operation.request.group)
+    def _note_success(self, operation: Operation) -> None:
+        match operation.request:
+            case JoinGroup(group=group):
+                self._groups.on_joined(group)
+            case LeaveGroup(group=group):
+                self._groups.on_left(group)
+            case SetGroupState() | SubscribeGroupState() | UnsubscribeGroupState() as request:
+                self._states.on_done(operation.number, request)
+            case _:
+                pass
+
+    def _note_refusal(self, operation: Operation, error: ErrorDetail) -> None:
+        match operation.request:
+            case JoinGroup(group=group):
+                self._groups.on_join_rejected(group, error, operation.key)
+            case SetGroupState() | SubscribeGroupState() | UnsubscribeGroupState() as request:
+                self._states.on_rejected(operation.number, request)
+            case _:
+                pass
 
     def _is_worth_a_retry(self, operation: Operation, error: ErrorDetail) -> bool:
         options = self._options
@@ -271,7 +294,7 @@ class Operations:
             return
         operation.retry_at = None
         operation.progress = Progress.WAITING
-        if isinstance(operation.request, JoinGroup | LeaveGroup):
+        if isinstance(operation.request, JoinGroup | LeaveGroup | GroupStateRequest):
             self._take_fresh_ack_id(operation)
         if operation.place is not None:  # others wait for its answer: it must not wait for them
             self._waiting = {operation.number: operation} | self._waiting
@@ -287,6 +310,8 @@ class Operations:
                 return not self._groups.is_wished(group)
             case LeaveGroup(group=group):
                 return self._groups.is_wished(group)
+            case SetGroupState() | SubscribeGroupState() | UnsubscribeGroupState() as request:
+                return self._states.is_overtaken(operation.number, request)
             case _:
                 return False
 
@@ -318,9 +343,9 @@ class Operations:
             operation.place = None
             if operation.key is None:
                 self._remove(operation)
-            elif isinstance(operation.request, LeaveGroup):
+            elif isinstance(operation.request, LeaveGroup | UnsubscribeGroupState):
                 self._done(operation)
-            elif isinstance(operation.request, JoinGroup):
+            elif isinstance(operation.request, JoinGroup | SubscribeGroupState):
                 operation.is_rejoin = False
             elif operation.unanswered and not self._options.resend_after_reconnect:
                 self._fail(operation, Cause.CONNECTION_LOST, Outcome.UNKNOWN)
@@ -350,8 +375,14 @@ class Operations:
             self._rejoin(group)
 
     def end_rejoin(self) -> None:
-        """Rejoins that are still to be written go on like any operation."""
-        self._waiting = self._rejoins | self._waiting
+        """Rejoins that are still to be written go on like any operation; subscriptions come next."""
+        renewals = {}
+        for group in self._states.to_renew():
+            request = SubscribeGroupState(group, ack_id=self._fresh_ack_id())
+            operation = self._add(None, request, is_acked=True, deadline=None)
+            self._states.ask(operation.number, request)
+            renewals[operation.number] = operation
+        self._waiting = self._rejoins | renewals | self._waiting
         self._rejoins = {}
 
     def _rejoin(self, group: str) -> None:

@@ -41,16 +41,19 @@ from hubbub.protocol.client_events import (
     StateChanged,
     Stop,
     StoppedEvent,
+    StreamInput,
     Submit,
     Timer,
     TimerDue,
     Undecodable,
     UrlObtained,
 )
+from hubbub.protocol.client_group_states import GroupStates
 from hubbub.protocol.client_groups import Groups
 from hubbub.protocol.client_inbound import Inbound
 from hubbub.protocol.client_link import Link, Pauses, Step, is_unauthorized
 from hubbub.protocol.client_operations import Operations
+from hubbub.protocol.client_streams import Streams
 from hubbub.protocol.client_table import (
     CONNECTED,
     CONNECTING,
@@ -66,9 +69,14 @@ from hubbub.protocol.messages import (
     Connected,
     DataMessage,
     Disconnected,
+    GroupStateSnapshot,
+    GroupStateUpdate,
     InvokeResponse,
     Ping,
     SequenceAck,
+    StreamAck,
+    StreamClosed,
+    StreamNack,
 )
 
 _POLICY_VIOLATION = 1008
@@ -101,7 +109,11 @@ class ClientSession:
         self.user_id: str | None = None
         self._token: str | None = None
         self.groups = Groups()
-        self.operations = Operations(options, self.groups, self._actions, draw, invocation_prefix)
+        self.states = GroupStates(self._actions)
+        self.streams = Streams(self._actions)
+        self.operations = Operations(
+            options, self.groups, self.states, self._actions, draw, invocation_prefix
+        )
         self.inbound = Inbound(options)
         self._link = Link(options, self._actions)
         self._pauses = Pauses(options, draw)
@@ -134,6 +146,8 @@ class ClientSession:
             self._apply(type(received), received)
         if self.state is CONNECTED:
             self.operations.pump(self._link.number)
+            if not self.groups.is_rejoining:
+                self.streams.pump(self._link.number, now)
         self._arm()
         actions = self._actions.copy()
         self._actions.clear()
@@ -168,6 +182,8 @@ class ClientSession:
             due.append((at, Timer.OPERATION))
         if self.state is CONNECTED and (at := self.inbound.ack_at) is not None:
             due.append((at, Timer.SEQUENCE_ACK))
+        if self.state is CONNECTED and (at := self.streams.due) is not None:
+            due.append((at, Timer.STREAM))
         return min(due, default=None)
 
     def _arm(self) -> None:
@@ -249,7 +265,7 @@ class ClientSession:
     def _abandon_start(self, failure: StartFailed) -> None:
         self._link.drop()
         self._is_starting = False
-        self.operations.fail_all(Cause.STOPPED)
+        self._fail_all()
         self._enter(STOPPED, failure.error)
         self._actions.append(failure)
 
@@ -321,8 +337,9 @@ class ClientSession:
             )
         )
         self._tell_gap()
-        self._actions.extend(Deliver(message) for message in self._held)
-        self._held = []
+        held, self._held = self._held, []
+        for message in held:
+            self._pass_on(message)
         if self._is_starting:
             self._is_starting = False
             self._actions.append(Started())
@@ -356,6 +373,11 @@ class ClientSession:
         match received.message:
             case DataMessage() as message:
                 self._deliver(message, received.size_bytes)
+            case GroupStateSnapshot() | GroupStateUpdate() as message:
+                if self.inbound.accept(message, received.size_bytes, self._now):
+                    self.states.receive(message, self._now)
+            case StreamAck() | StreamNack() | StreamClosed() as answer:
+                self.streams.receive(answer, self._now)
             case Ack() as ack:
                 self.operations.on_ack(ack, self._now)
                 self._end_rejoin_when_answered()
@@ -373,11 +395,15 @@ class ClientSession:
         if not self.inbound.accept(message, size_bytes, self._now):
             return
         if not self.groups.is_rejoining:
-            self._actions.append(Deliver(message))
+            self._pass_on(message)
             return
         self._held.append(message)
         if len(self._held) > self._options.held_messages:
             self._end_rejoin()
+
+    def _pass_on(self, message: DataMessage) -> None:
+        self._actions.append(Deliver(message))
+        self.streams.on_message(message, self._now)
 
     def _report_gap(self, _: Undecodable) -> None:
         self._note_life()
@@ -404,6 +430,7 @@ class ClientSession:
         self._too_large += loss.is_too_large
         self._pauses.lose_link(self._now)
         self.operations.park()
+        self.streams.pause()
         if self._can_recover(loss):
             self._start_recovery(loss)
         else:
@@ -437,7 +464,9 @@ class ClientSession:
             last = self.inbound.largest
             self._gap = GapEvent(kind, self.connection_id, None, last, 0, frozenset())
         code = self._loss.close_code
+        self.streams.connection_lost()
         self._emit(DisconnectedEvent(self.connection_id, self._said, code, cause, will_reconnect))
+        self.states.connection_lost()
         self.connection_id = self._token = self._said = None
 
     def _replace_connection(self, message: Connected) -> None:
@@ -532,7 +561,7 @@ class ClientSession:
             self._timers[Timer.PAUSE] = self._now + pause_s
 
     def _give_up(self, reason: str, error: str) -> None:
-        self.operations.fail_all(Cause.STOPPED)
+        self._fail_all()
         self._enter(STOPPED, reason)
         self._emit(StoppedEvent(reason, error))
 
@@ -545,6 +574,7 @@ class ClientSession:
             self._end_rejoin()
         if self._link.step is Step.UP:
             self._write_sequence_ack()
+        self.streams.stop_writing()
         self._enter(STOPPING, "stop")
         if self._link.is_open:
             self._link.due = None
@@ -555,7 +585,7 @@ class ClientSession:
 
     def _finish_stop(self, why: Stop | SocketLost | Timer) -> None:
         self._link.drop(is_gone=isinstance(why, SocketLost))
-        self.operations.fail_all(Cause.STOPPED)
+        self._fail_all()
         if self._is_starting:
             self._is_starting = False
             self._actions.append(StartFailed("start", "stopped"))
@@ -569,6 +599,17 @@ class ClientSession:
 
     def _submit(self, asked: Submit) -> None:
         self.operations.submit(asked, has_connection=self.connection_id is not None)
+
+    def _fail_all(self) -> None:
+        self.operations.fail_all(Cause.STOPPED)
+        self.streams.stop()
+
+    def _take_stream_input(self, asked: StreamInput) -> None:
+        is_running = self.state is not STOPPED and self.state is not STOPPING
+        self.streams.take(asked, self._now, is_running=is_running)
+
+    def _expire_streams(self, _: Timer) -> None:
+        self.streams.expire(self._now)
 
     def _refuse(self, asked: Submit) -> None:
         self.operations.refuse(asked, Cause.STOPPED)

@@ -3,7 +3,7 @@
 `does` names a method of `ClientSession`. An input without a row cannot happen in that state.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from hubbub.protocol.client_events import (
     Cancel,
@@ -16,6 +16,7 @@ from hubbub.protocol.client_events import (
     Start,
     State,
     Stop,
+    StreamInput,
     Submit,
     Timer,
     Undecodable,
@@ -63,6 +64,7 @@ TABLE: dict[tuple[State, Trigger], Row] = {
     (CONNECTED, SocketLost): _row("end_socket", RECOVERING, RECONNECTING, STOPPED),
     (CONNECTED, Timer.KEEP_ALIVE): _row("keep_alive", CONNECTED, RECOVERING, RECONNECTING, STOPPED),
     (CONNECTED, Timer.SEQUENCE_ACK): _row("write_sequence_ack", CONNECTED),
+    (CONNECTED, Timer.STREAM): _row("expire_streams", CONNECTED),
     (CONNECTED, Timer.REJOIN): _row("end_rejoin", CONNECTED),
     (CONNECTED, Stop): _row("stop", STOPPING),
     # --- the same connection on a new socket --------------------------------------------------
@@ -96,5 +98,6 @@ TABLE: dict[tuple[State, Trigger], Row] = {
     **{(s, Undecodable): _row("ignore", s) for s in _ALL if s is not CONNECTED},
     **{(s, Submit): _row("submit", s) for s in _ALL if s not in (STOPPED, STOPPING)},
     **{(s, Cancel): _row("cancel", s) for s in _ALL},
+    **{(s, asked): _row("take_stream_input", s) for s in _ALL for asked in get_args(StreamInput)},
     **{(s, Timer.OPERATION): _row("expire", s) for s in _ALL if s is not STOPPED},
 }

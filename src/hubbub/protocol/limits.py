@@ -113,6 +113,13 @@ MAX_STREAM_ERROR_CHARS = 1024
 MAX_GROUPS = 10_000
 """Groups that one connection may join by itself. ours."""
 
+STREAM_WINDOW_FRAGMENTS = 256
+STREAM_WINDOW_BYTES = 4 * 1_048_576
+"""Fragments of a stream that a client keeps until the service has confirmed them. ours."""
+
+MAX_STREAMS_LEFT = 1000
+"""Streams of others that a reader remembers to pass over until they end. ours."""
+
 MAX_GROUP_STATE_BYTES = 8192
 """Keys and values of one connection's state in one group, UTF-8. ours."""
 
@@ -121,3 +128,8 @@ MAX_GROUP_STATES = 1000
 
 MAX_GROUP_STATES_BYTES = 4 * 1_048_576
 """All states in one group, as JSON: a subscriber gets them at once and may leave 16 MiB. ours."""
+
+GROUP_STATE_MEMORY_S = 300
+MAX_CLEARED_STATES = 200
+"""How long a client remembers that a state was cleared or came as a change, and how many cleared
+ones of a group, to tell an old snapshot from a new one. ours."""
