@@ -130,6 +130,9 @@ class Life:
     def on_settled(self, result: ce.OperationDone | ce.OperationFailed) -> None:
         self._calls.settle(result)
 
+    def on_stream(self, news: ce.StreamBegan | ce.StreamNews) -> None:
+        pass  # nobody reads or writes streams yet
+
     def on_idle(self) -> None:
         self._dispatcher.regulate_reading()
 
