@@ -207,6 +207,10 @@ class Catalog:
         """Take a star back; nothing happens when there is none."""
         await self._store.write(lambda db: people.unstar(db, visitor, name), about=())
 
+    async def has_star(self, visitor: str, name: str) -> bool:
+        """Whether the visitor has starred this package."""
+        return await self._store.read(lambda db: people.has_star(db, visitor, name))
+
     async def stars(self, visitor: str) -> list[WatchedPackage]:
         """The visitor's stars, newest change first."""
 

@@ -6,12 +6,17 @@ hatched, a recorded one is filled, so that the two differ without colour and in 
 """
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from html import escape
 from typing import NamedTuple
 
+from pkgstats.models import By, Point
+
 QUIET_SPAN = 0.16
 """A sparkline's height spans at least this share of the mean: noise isn't blown up to drama."""
+
+MAX_BANDS = 90
+"""Days with grey bands for weekends; more of them would be a grey cloth."""
 
 
 class Frame(NamedTuple):
@@ -58,8 +63,8 @@ def ticks(top: int, want: int) -> list[int]:
 
 def axis_number(value: int) -> str:
     """A tick's label: short enough for the margin."""
-    for unit, sign in ((1_000_000, "M"), (10_000, "k")):
-        if value >= unit:
+    for by, sign in ((1_000_000, "M"), (10_000, "k")):
+        if value >= by:
             per = 1_000_000 if sign == "M" else 1000
             return f"{value / per:.1f}".removesuffix(".0") + f" {sign}"
     return f"{value:,}"
@@ -103,54 +108,98 @@ def sparkline(sums: Sequence[int | None], *, width: int = 64, height: int = 20) 
     )
 
 
-def daily_chart(
-    name: str, start: date, values: Sequence[int | None], *, simulated: bool, size: str
+def column_chart(
+    name: str, items: Sequence[Point], by: By, *, simulated: bool, size: str, key: str = "dl"
 ) -> str:
-    """One column a day for package `name`; `""` where no day has a figure. `size`: see `FRAMES`."""
-    known = [v for v in values if v is not None]
+    """One column a day, week or month; `""` where no point has a figure. `size`: see `FRAMES`.
+
+    `name`: what the downloads are of; `key`: differs between the charts of a page.
+    """
+    known = [item.count for item in items if item.count is not None]
     if not known:
         return ""
     frame = FRAMES[size]
     marks = ticks(max(known), 4)
-    uid = f"dl-{size}"
+    uid = f"{key}-{size}"
+    values = [item.count for item in items]
     return "".join(
         [
             f'<svg class="chart at-{size}" role="img" aria-labelledby="{uid}-t {uid}-d" '
             f'viewBox="0 0 {frame.width} {frame.height}" '
             f'width="{frame.width}" height="{frame.height}">',
-            _words(uid, name, start, values, simulated),
-            _weekends(frame, start, len(values)),
+            f'<title id="{uid}-t">{escape(title_words(name, items, by, simulated))}</title>'
+            f'<desc id="{uid}-d">{escape(facts_words(items, by))}</desc>',
+            _weekends(frame, items) if by is By.DAY and len(items) <= MAX_BANDS else "",
             _value_axis(frame, marks),
             _columns(frame, uid, values, marks[-1], simulated),
-            _day_axis(frame, start, len(values)),
+            _time_axis(frame, items, by),
             _highest(frame, values, marks[-1]),
             "</svg>",
         ]
     )
 
 
-def _words(uid: str, name: str, start: date, values: Sequence[int | None], simulated: bool) -> str:
-    days = {start + timedelta(days=i): v for i, v in enumerate(values) if v is not None}
-    low, high = min(days, key=lambda d: days[d]), max(days, key=lambda d: days[d])
-    period = span_words(start, start + timedelta(days=len(values) - 1))
+def title_words(name: str, items: Sequence[Point], by: By, simulated: bool) -> str:
+    """`Downloads of ws a week, 1 January to 30 June 2026 (simulated)`."""
+    period = span_words(items[0].start, items[-1].end)
+    return f"Downloads of {name} a {by}, {period}{' (simulated)' if simulated else ''}"
+
+
+def facts_words(items: Sequence[Point], by: By) -> str:
+    """Number of columns, sum, low, high, change and holes, in sentences."""
+    known = [(item.count, item) for item in items if item.count is not None]
+    low, high = min(known, key=_count_of), max(known, key=_count_of)
+    many = f"{len(items)} {by}{'' if len(items) == 1 else 's'}"
+    change = ""
+    if by is not By.DAY and len(known) > 1 and (first := known[0][0]) > 0:
+        change = f" From {first:,} to {known[-1][0]:,}, {signed((known[-1][0] - first) / first)}."
     return (
-        f'<title id="{uid}-t">Downloads of {escape(name)} a day, {period}'
-        f"{' (simulated)' if simulated else ''}</title>"
-        f'<desc id="{uid}-d">{len(values)} days, {sum(days.values()):,} in all. '
-        f"Low {days[low]:,} on {day_words(low)}, high {days[high]:,} on {day_words(high)}. "
-        f"{_holes_words(len(values) - len(days))}</desc>"
+        f"{many}, {sum(count for count, _ in known):,} in all. "
+        f"Low {low[0]:,} {point_words(low[1], by)}, high {high[0]:,} {point_words(high[1], by)}."
+        f"{change} {holes_words(sum(item.missing for item in items))}"
+        f"{f' The last {by} is not over.' if items[-1].partial else ''}"
     )
 
 
-def _holes_words(holes: int) -> str:
+def drawn(points: Sequence[Point]) -> Sequence[Point]:
+    """Without a first week or month that the range cuts: a short column would look like a rise."""
+    return points[1:] if len(points) > 1 and points[0].partial else points
+
+
+def point_words(item: Point, by: By) -> str:
+    """`on Mon 1 June`, `in the week of 1 June 2026`, `in June 2026`."""
+    if by is By.DAY:
+        return f"on {day_words(item.start)}"
+    if by is By.WEEK:
+        return f"in the week of {item.start.day} {item.start:%B %Y}"
+    return f"in {item.start:%B %Y}"
+
+
+def period_words(item: Point, by: By) -> str:
+    """The same for the head of a table's row."""
+    if by is By.MONTH:
+        return f"{item.start:%B %Y}"
+    return day_words(item.start) if by is By.DAY else span_words(item.start, item.end)
+
+
+def signed(share: float) -> str:
+    """A change with its sign: `+0.6 %`, `−12.0 %`."""
+    return f"{share:+.1%}".replace("-", "\N{MINUS SIGN}").replace("%", "\N{NO-BREAK SPACE}%")
+
+
+def holes_words(holes: int) -> str:
     if not holes:
         return "No day is missing."
     return f"{holes} {'day' if holes == 1 else 'days'} without a figure."
 
 
-def _weekends(frame: Frame, start: date, count: int) -> str:
-    step = frame.plot_width / count
-    bands = [i for i in range(count) if (start + timedelta(days=i)).weekday() >= 5]
+def _count_of(pair: tuple[int, Point]) -> int:
+    return pair[0]
+
+
+def _weekends(frame: Frame, items: Sequence[Point]) -> str:
+    step = frame.plot_width / len(items)
+    bands = [i for i, item in enumerate(items) if item.start.weekday() >= 5]
     return "".join(
         f'<path class="we" d="M{coordinate(frame.left + i * step)} {frame.top}'
         f'h{coordinate(step)}v{frame.plot_height}h-{coordinate(step)}z"/>'
@@ -175,10 +224,11 @@ def _columns(
     frame: Frame, uid: str, values: Sequence[int | None], top: int, simulated: bool
 ) -> str:
     step = frame.plot_width / len(values)
+    gap = min(frame.gap, step / 5)
     base = coordinate(_y(frame, 0, top))
     shape = "".join(
-        f"M{coordinate(frame.left + i * step + frame.gap)} {base}"
-        f"V{coordinate(_y(frame, v, top))}h{coordinate(step - 2 * frame.gap)}V{base}"
+        f"M{coordinate(frame.left + i * step + gap)} {base}"
+        f"V{coordinate(_y(frame, v, top))}h{coordinate(step - 2 * gap)}V{base}"
         for i, v in enumerate(values)
         if v is not None
     )
@@ -194,19 +244,41 @@ def _columns(
     )
 
 
-def _day_axis(frame: Frame, start: date, count: int) -> str:
-    step = frame.plot_width / count
-    mondays = [i for i in range(count) if (start + timedelta(days=i)).weekday() == 0]
-    labels = []
-    for nth, i in enumerate(mondays):
-        day = start + timedelta(days=i)
-        text = f"{day.day} {day:%b}" if frame.plot_width > 400 or nth == 0 else str(day.day)
-        x = coordinate(frame.left + i * step + step / 2)
-        labels.append(
-            f'<path class="ax" d="M{x} {frame.height - frame.bottom}v5"/>'
-            f'<text x="{x}" y="{frame.height - 7}" text-anchor="middle">{text}</text>'
+def _time_axis(frame: Frame, items: Sequence[Point], by: By) -> str:
+    """A mark at each Monday, or where a month begins; names only where there is room for them."""
+    step = frame.plot_width / len(items)
+    is_wide = frame.plot_width > 400
+    room = 46 if is_wide else 34
+    labels, free_from = [], 0.0
+    for nth, i in enumerate(_marked(items, by)):
+        x = frame.left + i * step + step / 2
+        labels.append(f'<path class="ax" d="M{coordinate(x)} {frame.height - frame.bottom}v5"/>')
+        text = _tick_words(
+            items[i].end if by is By.WEEK else items[i].start,
+            by,
+            len(items),
+            short=not is_wide and nth > 0,
         )
+        if x - room / 2 >= free_from and x + room / 4 <= frame.width:
+            labels.append(
+                f'<text x="{coordinate(x)}" y="{frame.height - 7}" text-anchor="middle">{text}'
+                "</text>"
+            )
+            free_from = x + room / 2
     return "".join(labels)
+
+
+def _marked(items: Sequence[Point], by: By) -> list[int]:
+    if by is By.DAY and len(items) <= MAX_BANDS:
+        return [i for i, item in enumerate(items) if item.start.weekday() == 0]
+    months = [(item.end.year, item.end.month) for item in items]
+    return [i for i, month in enumerate(months) if by is By.MONTH or (i and month != months[i - 1])]
+
+
+def _tick_words(day: date, by: By, count: int, *, short: bool) -> str:
+    if by is By.DAY and count <= MAX_BANDS:
+        return str(day.day) if short else f"{day.day} {day:%b}"
+    return f"{day:%b}" if day.month != 1 else f"{day:%Y}"
 
 
 def _highest(frame: Frame, values: Sequence[int | None], top: int) -> str:

@@ -18,6 +18,7 @@ from pygments.util import ClassNotFound
 
 from pkgstats.models import Heading, Readme
 from pkgstats.readme.sanitise import (
+    CODE_PREFIX,
     ID_PREFIX,
     IMAGE_CLASS,
     SCROLL_CLASS,
@@ -25,7 +26,7 @@ from pkgstats.readme.sanitise import (
     resolver,
 )
 
-RENDERER = 1
+RENDERER = 2
 """Raised when the output changes: stored readmes are then rendered again."""
 
 MAX_HIGHLIGHTED = 50_000
@@ -102,7 +103,7 @@ def _highlight(code: str, language: str, _attributes: str) -> str:
         lexer = get_lexer_by_name(_ALIASES.get(language, language), stripnl=False)
     except ClassNotFound:
         return ""
-    return str(highlight(code, lexer, HtmlFormatter(nowrap=True)))
+    return str(highlight(code, lexer, HtmlFormatter(nowrap=True, classprefix=CODE_PREFIX)))
 
 
 def _task_list(state: StateCore) -> None:

@@ -21,6 +21,8 @@ LINK_REL = "nofollow ugc noopener noreferrer"
 MAX_URL = 2000
 MAX_PASSES = 5
 
+CODE_PREFIX = "h-"
+"""Before the classes of coloured code: `o` or `s1` would be somebody else's as well."""
 SCROLL_CLASS = "readme-scroll"
 IMAGE_CLASS = "readme-image"
 """A link that stands for an image which is not loaded (by itself)."""
@@ -64,7 +66,7 @@ _VALUES = {
     "media": re.compile(r"[a-z0-9():. -]{1,100}"),
 }
 _CLASSES = {
-    "span": {name for name in STANDARD_TYPES.values() if name} | {IMAGE_CLASS},
+    "span": {CODE_PREFIX + name for name in STANDARD_TYPES.values() if name} | {IMAGE_CLASS},
     "a": {IMAGE_CLASS},
     "div": {SCROLL_CLASS},
 }

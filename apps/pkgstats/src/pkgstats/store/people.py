@@ -45,6 +45,11 @@ def unstar(db: sqlite3.Connection, visitor: str, name: str) -> None:
     db.execute("DELETE FROM star WHERE visitor = ? AND name = ?", (visitor, name))
 
 
+def has_star(db: sqlite3.Connection, visitor: str, name: str) -> bool:
+    found = db.execute("SELECT 1 FROM star WHERE visitor = ? AND name = ?", (visitor, name))
+    return found.fetchone() is not None
+
+
 def stars(db: sqlite3.Connection, visitor: str) -> list[sqlite3.Row]:
     """Rows (name, since, version when starred, latest, deprecated), newest change first."""
     return db.execute(

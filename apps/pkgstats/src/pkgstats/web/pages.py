@@ -27,16 +27,19 @@ from pkgstats.models import (
     Origin,
     OriginState,
     PackageData,
+    Series,
     Suggestion,
     VersionRow,
     package_group,
 )
-from pkgstats.urls import package_path
+from pkgstats.urls import badge_path, chart_path, csv_path, package_path, share_path
 from pkgstats.web import words
+from pkgstats.web.choices import Choice, Chosen, Picker
 
 MAX_VERSION_ROWS = 50
 """A page stays below 1,500 nodes, and there are packages with thousands of versions."""
 MAX_FOLDERS = 15
+MAX_TABLE_ROWS = 92
 BAR_PX_PER_PERCENT = 1.4
 
 
@@ -59,6 +62,23 @@ class Folder(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class ChartBlock:
+    """The large chart of a package with everything around it."""
+
+    series: Series
+    pictures: Markup
+    span: str
+    ranges: list[Choice]
+    units: list[Choice]
+    by: str
+    table: list[tuple[str, str]]
+    """The numbers; empty when there are too many for a page."""
+    csv: str
+    image: str
+    badge: str
+
+
+@dataclass(frozen=True, slots=True)
 class PackagePage:
     """The page of one version of a package."""
 
@@ -73,7 +93,7 @@ class PackagePage:
     facts: list[tuple[str, str]]
     links: list[tuple[str, str, str]]
     span: str
-    charts: Markup
+    chart: ChartBlock | None
     figures: list[tuple[str, str]]
     outline: Markup
     readme_words: str
@@ -85,6 +105,32 @@ class PackagePage:
 
     def origin(self, block: str) -> Origin | None:
         return self.data.origin(Block(block))
+
+    @property
+    def card(self) -> str:
+        """Address of the picture for links to this page."""
+        return share_path(self.data.name)
+
+    def structured(self, site: str) -> dict[str, object]:
+        """The page for machines, in the words of schema.org."""
+        data = self.data
+        found: dict[str, object] = {
+            "@context": "https://schema.org",
+            "@type": "SoftwareSourceCode",
+            "name": data.name,
+            "description": data.description,
+            "version": data.version,
+            "url": site + self.home,
+            "programmingLanguage": "JavaScript",
+            "keywords": list(data.keywords),
+        }
+        if data.license:
+            found["license"] = data.license
+        if data.repo_url:
+            found["codeRepository"] = data.repo_url
+        if data.published_at:
+            found["datePublished"] = data.published_at.isoformat()
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +145,9 @@ class NotFoundPage:
     origins: tuple[Origin, ...] = ()
 
 
-def package_page(data: PackageData) -> PackagePage:
+def package_page(
+    data: PackageData, series: Series | None, chosen: Chosen, picker: Picker
+) -> PackagePage:
     columns, missing = _columns(data.versions)
     downloads = data.downloads
     date = data.origin(Block.DATE)
@@ -114,7 +162,7 @@ def package_page(data: PackageData) -> PackagePage:
         facts=_facts(data),
         links=[_link(link) for link in data.links if link.url.startswith(("https://", "http://"))],
         span=_span(downloads) if downloads else "",
-        charts=_charts(data.name, downloads) if downloads else Markup(),
+        chart=_chart_block(series, chosen, picker) if downloads and series else None,
         figures=_figures(downloads.days) if downloads else [],
         outline=_outline(data.readme.headings) if data.readme else Markup(),
         readme_words=_readme_words(data.origin(Block.README)),
@@ -206,15 +254,30 @@ def _span(downloads: Downloads) -> str:
     return svg.span_words(downloads.start, downloads.end)
 
 
-def _charts(name: str, downloads: Downloads) -> Markup:
-    if downloads.start is None:
-        return Markup()
-    counts = [item.count for item in downloads.days]
-    return Markup(
-        "".join(
-            svg.daily_chart(name, downloads.start, counts, simulated=downloads.simulated, size=size)
-            for size in svg.FRAMES
+def _chart_block(series: Series, chosen: Chosen, picker: Picker) -> ChartBlock:
+    points = svg.drawn(series.points)
+    pictures = [
+        svg.column_chart(series.name, points, series.by, simulated=series.simulated, size=size)
+        for size in svg.FRAMES
+    ]
+    table = [
+        (
+            svg.period_words(point, series.by),
+            "no figure" if point.count is None else f"{point.count:,}",
         )
+        for point in points
+    ]
+    return ChartBlock(
+        series=series,
+        pictures=Markup("".join(pictures)),
+        span=svg.span_words(points[0].start, points[-1].end),
+        ranges=picker.ranges(chosen),
+        units=picker.units(chosen),
+        by=series.by.value,
+        table=table if len(table) <= MAX_TABLE_ROWS else [],
+        csv=csv_path(series.name, chosen.range, chosen.by),
+        image=chart_path(series.name, chosen.range, by=chosen.by),
+        badge=badge_path(series.name),
     )
 
 
@@ -228,8 +291,8 @@ def _figures(days: Sequence[DayCount]) -> list[tuple[str, str]]:
     if week is not None:
         figures.append(("Last 7 days", f"{week:,}"))
     if week is not None and before is not None:
-        change = f" (now {(week - before) / before:+.1%})" if before else ""
-        figures.append(("7 days before", f"{before:,}{_minus(change)}"))
+        change = f" (now {svg.signed((week - before) / before)})" if before else ""
+        figures.append(("7 days before", f"{before:,}{change}"))
     figures.append(("Median day", f"{round(median(known.values())):,}"))
     figures.append(("High", f"{known[high]:,}, {svg.day_words(high)}"))
     figures.append(("Low", f"{known[low]:,}, {svg.day_words(low)}"))
@@ -243,10 +306,6 @@ def _week(days: Sequence[DayCount]) -> int | None:
     """Sum of seven days; a week with a hole has none."""
     counts = [item.count for item in days if item.count is not None]
     return sum(counts) if len(counts) == 7 else None
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "\N{MINUS SIGN}").replace("%", "\N{NO-BREAK SPACE}%")
 
 
 def _outline(headings: Sequence[Heading]) -> Markup:

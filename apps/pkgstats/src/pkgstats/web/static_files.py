@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from dataclasses import dataclass
 from importlib import resources
@@ -16,7 +17,7 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_NAMES = ("tokens.css", "pkgstats.css", "page.js", "icon.svg")
+_NAMES = ("tokens.css", "pkgstats.css", "page.js", "site.js", "icon.svg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class StaticFiles:
         folder = resources.files("pkgstats.web") / "static"
         contents = {name: (folder / name).read_bytes() for name in _NAMES}
         contents["hubbub.js"] = client_source()
+        contents |= {n: _light(text) for n, text in contents.items() if n.endswith(".js")}
         self._files = {
             name: StaticFile(content, _TYPES[name.rpartition(".")[2]], _version(content))
             for name, content in contents.items()
@@ -41,6 +43,10 @@ class StaticFiles:
     def address(self, name: str) -> str:
         """An address that changes with the content, so that it may be kept for ever."""
         return f"/static/{name}?v={self._files[name].version}"
+
+    def packed_size(self, name: str) -> int:
+        """Bytes of the file as it travels."""
+        return len(gzip.compress(self._files[name].content, mtime=0))
 
     def answer(self, request: Request) -> Response | None:
         """The file of the path's last part; None: there is none."""
@@ -55,6 +61,22 @@ class StaticFiles:
         if request.headers.get("if-none-match") == headers["etag"]:
             return Response(status_code=304, headers=headers)
         return Response(file.content, headers=headers, media_type=file.media_type)
+
+
+def _light(script: bytes) -> bytes:
+    """A script without its comment lines and indentation: a fifth less to load.
+
+    Holds for scripts whose comments stand on lines of their own and that have no text over
+    several lines; a test keeps ours that way.
+    """
+    kept, in_comment = [], False
+    for line in script.decode().splitlines():
+        text = line.strip()
+        if in_comment or text.startswith("/*"):
+            in_comment = not text.endswith("*/")
+        elif text and not text.startswith("//"):
+            kept.append(text)
+    return "\n".join(kept).encode() + b"\n"
 
 
 def _version(content: bytes) -> str:

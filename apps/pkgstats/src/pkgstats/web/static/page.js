@@ -116,7 +116,7 @@ function refreshSoon() {
 /** Read the page of this version again; take over its drawn parts and what was missed. */
 async function refresh() {
   const { home, version } = document.body.dataset;
-  const answer = await fetch(`${home}/v/${encodeURIComponent(version)}`);
+  const answer = await fetch(`${home}/v/${encodeURIComponent(version)}${location.search}`);
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const freshId = Number(fresh.body.dataset.lastId ?? 0);
