@@ -12,6 +12,9 @@ from pkgstats.models import By, Point, Series
 DASHES = ("", "9 4", "2 3", "12 3 2 3", "5 2", "1 4 6 4")
 """One for each of the six packages that a comparison may have."""
 
+MAX_LABEL = 21
+"""Characters beside the chart, in the widest of the faces."""
+
 
 class _Frame(NamedTuple):
     width: int
@@ -35,11 +38,11 @@ def indexed(series: Sequence[Series]) -> list[list[float | None]]:
     """Each series with its first figure (above zero) as 100; None before it and at holes."""
     result = []
     for one in series:
-        first = next((item.count for item in one.points if item.count), None)
+        first = next((value for value in map(_whole, one.points) if value), None)
         result.append(
             [
-                None if item.count is None or first is None else 100 * item.count / first
-                for item in one.points
+                None if value is None or first is None else 100 * value / first
+                for value in map(_whole, one.points)
             ]
         )
     return result
@@ -50,10 +53,10 @@ def line_chart(
 ) -> str:
     """One line for each series (all with the same points); `""` where none has a figure.
 
-    A hole lifts the pen.
+    A point with a day missing is a hole and lifts the pen: a part would look like a fall.
     """
     values: list[list[float | None]]
-    values = indexed(series) if as_index else [[item.count for item in s.points] for s in series]
+    values = indexed(series) if as_index else [[_whole(item) for item in s.points] for s in series]
     known = [value for line in values for value in line if value is not None]
     if not known or len(series[0].points) < 2:
         return ""
@@ -97,12 +100,16 @@ def swatch(position: int) -> str:
     )
 
 
+def _whole(point: Point) -> int | None:
+    return None if point.missing or point.partial else point.count
+
+
 def _dash(position: int) -> str:
     return f' stroke-dasharray="{DASHES[position]}"' if DASHES[position] else ""
 
 
 def _facts(one: Series) -> str:
-    known = [item.count for item in one.points if item.count is not None]
+    known = [value for value in map(_whole, one.points) if value is not None]
     if not known:
         return f"{one.name}: no figures."
     holes = sum(item.missing for item in one.points)
@@ -115,7 +122,8 @@ def _facts(one: Series) -> str:
 
 def _short_name(name: str) -> str:
     """What fits beside the chart; legend and table have the whole name."""
-    return name if len(name) <= 25 else name[:24] + "…"
+    short = name if len(name) <= MAX_LABEL else name.rpartition("/")[2]
+    return short if len(short) <= MAX_LABEL else short[: MAX_LABEL - 1] + "…"
 
 
 def _x(frame: _Frame, position: int, count: int) -> float:
@@ -127,20 +135,26 @@ def _y(frame: _Frame, value: float, top: float) -> float:
 
 
 def _line(frame: _Frame, position: int, values: Sequence[float | None], top: int) -> str:
-    path, pen_down, end = "", False, None
+    path, dots, pen_down, end = "", "", False, None
     for i, value in enumerate(values):
         if value is None:
             pen_down = False
             continue
         end = _x(frame, i, len(values)), _y(frame, value, top)
         path += f"{'L' if pen_down else 'M'}{coordinate(end[0])} {coordinate(end[1])}"
+        is_last = i + 1 == len(values) or values[i + 1] is None
+        if not pen_down and is_last:  # alone between two holes: a line of no length
+            dots += f'<circle cx="{coordinate(end[0])}" cy="{coordinate(end[1])}" r="2" {_FILLED}/>'
         pen_down = True
     if end is None:
         return ""
     return (
-        f'<path class="ln" d="{path}"{_dash(position)}/>'
-        f'<circle cx="{coordinate(end[0])}" cy="{coordinate(end[1])}" r="3" fill="currentColor"/>'
+        f'<path class="ln" d="{path}"{_dash(position)}/>{dots}'
+        f'<circle cx="{coordinate(end[0])}" cy="{coordinate(end[1])}" r="3" {_FILLED}/>'
     )
+
+
+_FILLED = 'fill="currentColor"'
 
 
 def _label_slots(

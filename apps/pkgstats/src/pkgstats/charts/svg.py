@@ -131,7 +131,7 @@ def column_chart(
             f'<desc id="{uid}-d">{escape(facts_words(items, by))}</desc>',
             _weekends(frame, items) if by is By.DAY and len(items) <= MAX_BANDS else "",
             _value_axis(frame, marks),
-            _columns(frame, uid, values, marks[-1], simulated),
+            _columns(frame, uid, items, marks[-1], simulated),
             _time_axis(frame, items, by),
             _highest(frame, values, marks[-1]),
             "</svg>",
@@ -220,17 +220,13 @@ def _value_axis(frame: Frame, marks: list[int]) -> str:
     return "".join(lines)
 
 
-def _columns(
-    frame: Frame, uid: str, values: Sequence[int | None], top: int, simulated: bool
-) -> str:
-    step = frame.plot_width / len(values)
-    gap = min(frame.gap, step / 5)
-    base = coordinate(_y(frame, 0, top))
-    shape = "".join(
-        f"M{coordinate(frame.left + i * step + gap)} {base}"
-        f"V{coordinate(_y(frame, v, top))}h{coordinate(step - 2 * gap)}V{base}"
-        for i, v in enumerate(values)
-        if v is not None
+def _columns(frame: Frame, uid: str, items: Sequence[Point], top: int, simulated: bool) -> str:
+    """Whole ones are filled or hatched; those with missing or coming days are open."""
+    whole = _shape(
+        frame, [None if item.missing or item.partial else item.count for item in items], top
+    )
+    part = _shape(
+        frame, [item.count if item.missing or item.partial else None for item in items], top
     )
     hatch = (
         f'<pattern id="{uid}-h" width="4" height="4" patternUnits="userSpaceOnUse" '
@@ -238,9 +234,23 @@ def _columns(
         '<path d="M0 0V4" stroke="currentColor" stroke-width="1.6"/></pattern>'
     )
     fill = f"url(#{uid}-h)" if simulated else "currentColor"
+    opened = f'<path class="col" fill="none" stroke-dasharray="3 2" d="{part}"/>' if part else ""
     return (
         f"{hatch if simulated else ''}"
-        f'<path class="tint" d="{shape}"/><path class="col" fill="{fill}" d="{shape}"/>'
+        f'<path class="tint" d="{whole}{part}"/><path class="col" fill="{fill}" d="{whole}"/>'
+        f"{opened}"
+    )
+
+
+def _shape(frame: Frame, values: Sequence[int | None], top: int) -> str:
+    step = frame.plot_width / len(values)
+    gap = min(frame.gap, step / 5)
+    base = coordinate(_y(frame, 0, top))
+    return "".join(
+        f"M{coordinate(frame.left + i * step + gap)} {base}"
+        f"V{coordinate(_y(frame, v, top))}h{coordinate(step - 2 * gap)}V{base}"
+        for i, v in enumerate(values)
+        if v is not None
     )
 
 

@@ -14,11 +14,10 @@ from pkgstats.catalog import Catalog
 from pkgstats.urls import package_path
 from pkgstats.web import quality
 from pkgstats.web.credits import credits
+from pkgstats.web.feeds import FEED_ITEMS, FEED_KINDS
 from pkgstats.web.render import Renderer, base
 
-FEED_ITEMS = 50
 _FIXED = ("/", "/about", "/credits", "/sources", "/quality", "/feed", "/compare")
-_KINDS = ("all", "popular", "newest", "random")
 
 
 class AboutPages:
@@ -62,11 +61,14 @@ class AboutPages:
 
     async def feed(self, request: Request) -> Response:
         """The picks, newest first."""
-        kind = request.query_params.get("kind", "all")
-        if kind == "popular" or kind == "newest" or kind == "random" or kind == "all":
-            items = await self._catalog.feed(kind, FEED_ITEMS)
-            return self._renderer.html(request, "feed.html", items=items, kind=kind, kinds=_KINDS)
-        raise HTTPException(HTTPStatus.NOT_FOUND)
+        asked = request.query_params.get("kind", "all")
+        kind = next((kind for kind in FEED_KINDS if kind == asked), None)
+        if kind is None:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        items = await self._catalog.feed(kind, FEED_ITEMS)
+        return self._renderer.html(
+            request, "feed.html", items=items, kind=kind, kinds=("all", *FEED_KINDS[:-1])
+        )
 
     async def robots(self, request: Request) -> Response:
         lines = [

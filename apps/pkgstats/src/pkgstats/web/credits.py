@@ -63,30 +63,28 @@ def _needed(package: Distribution, extras: frozenset[str]) -> dict[str, frozense
 
 
 def _credit(package: Distribution, is_direct: bool) -> Credit:
-    metadata = package.metadata
     return Credit(
-        name=metadata["Name"],
+        name=package.metadata["Name"],
         version=package.version,
         licence=_licence(package),
-        summary=metadata.get("Summary", "") or "",
+        summary=_field(package, "Summary"),
         url=_url(package),
         is_direct=is_direct,
     )
 
 
 def _licence(package: Distribution) -> str:
-    metadata = package.metadata
-    said = metadata.get("License-Expression") or ""
+    said = _field(package, "License-Expression")
     if said:
         return said
     classified = [
         line.rpartition(" :: ")[2]
-        for line in metadata.get_all("Classifier") or ()
+        for line in package.metadata.get_all("Classifier") or ()
         if line.startswith("License :: ") and not line.endswith("OSI Approved")
     ]
     if classified:
         return ", ".join(classified)
-    text = (metadata.get("License") or "").strip()
+    text = _field(package, "License").strip()
     return text if 0 < len(text) <= MAX_LICENCE and "\n" not in text else "see the package"
 
 
@@ -96,8 +94,13 @@ def _url(package: Distribution) -> str:
         label, _, url = line.partition(",")
         named[label.strip().lower()] = url.strip()
     homes = [named[label] for label in _HOME if label in named]
-    url = (homes or [package.metadata.get("Home-page") or "", *named.values()])[0]
+    url = (homes or [_field(package, "Home-page"), *named.values()])[0]
     return url if url.startswith("https://") else ""
+
+
+def _field(package: Distribution, name: str) -> str:
+    values: list[str] = package.metadata.get_all(name) or [""]
+    return values[0]
 
 
 def _key(name: str) -> str:

@@ -64,7 +64,8 @@ class ReadingPages:
         text = request.query_params.get("packages", "")
         names = list(dict.fromkeys(text.replace(",", " ").split()))
         good = [name for name in names if grammar.is_package_name(name)]
-        if good and len(good) == len(names) <= grammar.MAX_COMPARED:
+        is_open = text.rstrip().endswith(",")  # from a package's page: more names are to come
+        if good and len(good) == len(names) <= grammar.MAX_COMPARED and not is_open:
             return RedirectResponse(compare_path(good), HTTPStatus.SEE_OTHER)
         problem = ""
         if len(names) > grammar.MAX_COMPARED:
@@ -75,7 +76,11 @@ class ReadingPages:
         known = (await self._catalog.home()).popular
         example = [item.card.name for item in known[:3]]
         return self._renderer.html(
-            request, "compare_form.html", packages=text, problem=problem, example=example
+            request,
+            "compare_form.html",
+            packages=f"{text} " if is_open else text,
+            problem=problem,
+            example=example,
         )
 
     async def _results(self, request: Request, text: str, note: str) -> Response:
