@@ -12,14 +12,18 @@ import pytest_asyncio
 
 from pkgstats import site as site_module
 from pkgstats.catalog import Catalog
+from pkgstats.figures import BadgeFact
 from pkgstats.models import (
     AbilityState,
+    Badge,
     Block,
+    By,
     DayCount,
     Dependency,
     DistTag,
     Downloads,
     Engine,
+    FeedItem,
     FileRow,
     Heading,
     Home,
@@ -32,15 +36,19 @@ from pkgstats.models import (
     OriginState,
     OutboxRow,
     PackageData,
+    PackageList,
     PublishedSource,
     Readme,
     ResultCard,
     SearchResult,
+    Series,
     SourceState,
     Suggestion,
     VersionRow,
+    WatchedPackage,
     package_group,
 )
+from pkgstats.series import binned, default_by
 from pkgstats.settings import Settings
 from pkgstats.site import Site, running_site
 from pkgstats.urls import package_path
@@ -167,6 +175,31 @@ class SampleCatalog(Catalog):
         if version in {row.version for row in data.versions}:
             return replace(data, version=version)
         return NotFound(name, version, NotFoundReason.NO_VERSION, "No such version.")
+
+    async def series(self, name: str, range_: str = "30d", by: By | None = None) -> Series | None:
+        data = self.packages.get(name)
+        if data is None or data.downloads is None:
+            return None
+        return binned(name, data.downloads, range_, by or default_by(range_))
+
+    async def badge(self, name: str, show: BadgeFact = "downloads") -> Badge | None:
+        return Badge("downloads", "120,113", True)
+
+    async def user(self, name: str, page: int = 1) -> PackageList:
+        return PackageList("user", name, (), False, None, (), True)
+
+    async def scope(self, name: str, page: int = 1) -> PackageList:
+        known = [card(one) for one in self.packages if one.startswith(f"@{name}/")]
+        return PackageList("scope", name, tuple(known), False, None, (), True, listed=len(known))
+
+    async def has_star(self, visitor: str, name: str) -> bool:
+        return False
+
+    async def stars(self, visitor: str) -> list[WatchedPackage]:
+        return []
+
+    async def feed(self, kind: str, limit: int = 50) -> list[FeedItem]:
+        return []
 
     async def suggest(self, text: str, limit: int = 8) -> list[Suggestion]:
         self.asked.append(text)

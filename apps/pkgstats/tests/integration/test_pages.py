@@ -83,7 +83,8 @@ async def test_s04_other_spellings_lead_to_the_canonical_address(
         ("/pkg:react/v/9.9.9", 404, "No version found for: <code>react@9.9.9</code>"),
         ("/pkg:down", 503, "The registry is silent."),
         ("/no/such/page", 404, "There is no page at <code>/no/such/page</code>"),
-        ("/compare/a,b", 404, "There is no page at"),
+        ("/@nobody", 404, "No packages found for: <code>@nobody</code>"),
+        ("/compare/a,", 404, "There is no page at"),
     ],
 )
 async def test_r15_what_is_not_there_is_said_with_the_right_status(
@@ -94,9 +95,15 @@ async def test_r15_what_is_not_there_is_said_with_the_right_status(
     assert words in answer.text
 
 
-async def test_s05_user_in_the_box_is_searched_for_with_a_note(http: Any) -> None:
-    html = (await http.get("/?search=@azure")).text
-    assert "Users and scopes have no page here yet" in html
+async def test_s05_r01_name_in_the_box_leads_to_users_and_scopes(http: Any) -> None:
+    answer = await http.get("/?search=@azure")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/@azure")
+    html = (await http.get("/@azure")).text
+    assert "Packages in scope @azure" in html
+    assert "User azure" in html
+    assert "list may be incomplete" in html
+    assert (await http.get("/~azure")).headers["location"] == "/@azure"
+    assert "User azure" not in (await http.get("/org:azure")).text
 
 
 async def test_fault_of_ours_answers_500_as_a_page_with_headers(

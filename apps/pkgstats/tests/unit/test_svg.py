@@ -1,7 +1,8 @@
 """Charts say in words what they show, start at zero, and leave holes empty."""
 
 import re
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, timedelta
 from xml.etree import ElementTree
 
 import pytest
@@ -9,9 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pkgstats.charts import svg
+from pkgstats.models import By, Point
 
 JUNE = date(2026, 6, 1)
 counts = st.one_of(st.none(), st.integers(0, 10**9))
+
+
+def days(values: Sequence[int | None], start: date = JUNE) -> list[Point]:
+    dates = [start + timedelta(days=i) for i in range(len(values))]
+    return [Point(d, d, v, int(v is None)) for d, v in zip(dates, values, strict=True)]
+
+
+def daily(name: str, values: Sequence[int | None], *, simulated: bool, size: str) -> str:
+    return svg.column_chart(name, days(values), By.DAY, simulated=simulated, size=size)
 
 
 def columns(chart: str) -> list[str]:
@@ -21,15 +32,15 @@ def columns(chart: str) -> list[str]:
 
 
 def test_daily_chart_with_hole_draws_a_column_less_and_says_so() -> None:
-    chart = svg.daily_chart("ws", JUNE, [10, None, 30], simulated=False, size="ml")
+    chart = daily("ws", [10, None, 30], simulated=False, size="ml")
     assert len(columns(chart)) == 2
     assert "3 days, 40 in all." in chart
     assert "Low 10 on Mon 1 June, high 30 on Wed 3 June. 1 day without a figure." in chart
 
 
 def test_daily_chart_of_simulated_counts_is_hatched_and_says_so() -> None:
-    simulated = svg.daily_chart("ws", JUNE, [1, 2], simulated=True, size="s")
-    recorded = svg.daily_chart("ws", JUNE, [1, 2], simulated=False, size="s")
+    simulated = daily("ws", [1, 2], simulated=True, size="s")
+    recorded = daily("ws", [1, 2], simulated=False, size="s")
     assert 'fill="url(#dl-s-h)"' in simulated
     assert "(simulated)</title>" in simulated
     assert 'fill="currentColor"' in recorded
@@ -37,13 +48,13 @@ def test_daily_chart_of_simulated_counts_is_hatched_and_says_so() -> None:
 
 
 def test_daily_chart_starts_at_zero_and_grey_bands_are_weekends() -> None:
-    chart = svg.daily_chart("ws", JUNE, [90, 100, 95, 98, 99, 97, 96], simulated=False, size="ml")
+    chart = daily("ws", [90, 100, 95, 98, 99, 97, 96], simulated=False, size="ml")
     assert re.findall(r'text-anchor="end">([^<]+)<', chart) == ["0", "50", "100"]
     assert chart.count('class="we"') == 2
 
 
 def test_chart_name_is_escaped() -> None:
-    chart = svg.daily_chart("<b>", JUNE, [1], simulated=False, size="ml")
+    chart = daily("<b>", [1], simulated=False, size="ml")
     assert "<b>" not in chart
 
 
@@ -52,7 +63,7 @@ def test_chart_name_is_escaped() -> None:
 def test_daily_chart_of_any_counts_is_well_formed_and_inside_its_frame(
     size: str, values: list[int | None]
 ) -> None:
-    chart = svg.daily_chart("ws", JUNE, values, simulated=True, size=size)
+    chart = daily("ws", values, simulated=True, size=size)
     if not [v for v in values if v is not None]:
         assert chart == ""
         return

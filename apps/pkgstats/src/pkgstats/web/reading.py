@@ -70,7 +70,7 @@ class ReadingPages:
         problem = ""
         if len(names) > grammar.MAX_COMPARED:
             problem = f"At most {grammar.MAX_COMPARED} packages fit one chart."
-        elif names:
+        elif len(good) < len(names):
             wrong = next(name for name in names if name not in good)
             problem = f"“{wrong}” is no package name."
         known = (await self._catalog.home()).popular
