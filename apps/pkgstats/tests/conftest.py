@@ -186,7 +186,8 @@ class SampleCatalog(Catalog):
         return Badge("downloads", "120,113", True)
 
     async def user(self, name: str, page: int = 1) -> PackageList:
-        return PackageList("user", name, (), False, None, (), True)
+        own = (card(NAME),) if name == "demo-team" else ()
+        return PackageList("user", name, own, False, None, (), True, listed=len(own))
 
     async def scope(self, name: str, page: int = 1) -> PackageList:
         known = [card(one) for one in self.packages if one.startswith(f"@{name}/")]
