@@ -61,7 +61,3 @@ async def test_quick_filter_is_left_to_the_moment_of_the_send():
     found, matches, seen = await settle(FILTER_TURN_S / 20)
     assert found is matches
     assert seen == []
-
-
-async def test_no_filter_stays_none():
-    assert await settled(None, people(1)) is None

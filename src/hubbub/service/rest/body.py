@@ -90,9 +90,11 @@ def read_metadata(call: Call) -> dict[str, str] | None:
         ):
             raise _bad_metadata()
         found[key.decode()] = last.decode()
+    if not found:
+        return None
     if sum(len(key) + len(value) for key, value in found.items()) > limits.MAX_METADATA_TOTAL_BYTES:
         raise _bad_metadata()
-    return found or None
+    return found
 
 
 _USUAL_TYPES = {

@@ -62,7 +62,8 @@ async def remove_matching(call: Call) -> Response:
 async def _change_matching(call: Call, change: Callable[[Connection, str], None]) -> Response:
     hub = call.hub
     groups, matches = await _read_bulk(call)
-    matches = await settled(matches, hub.connections.values())
+    if matches is not None:
+        matches = await settled(matches, hub.connections.values())
     chosen = list(select(hub.connections.values(), matches=matches))
     pairs = ((connection, group) for connection in chosen for group in groups)
     await in_turns(pairs, lambda pair: change(*pair))

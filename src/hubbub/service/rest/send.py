@@ -18,7 +18,8 @@ async def send_to_all(call: Call) -> Response:
     excluded, ttl_seconds, matches = _options(call)
     metadata = read_metadata(call)
     payload = await read_payload(call)
-    matches = await settled(matches, hub.connections.values())
+    if matches is not None:
+        matches = await settled(matches, hub.connections.values())
     hub.send_to_all(
         payload, excluded=excluded, matches=matches, ttl_seconds=ttl_seconds, metadata=metadata
     )
@@ -30,8 +31,9 @@ async def send_to_group(call: Call) -> Response:
     excluded, ttl_seconds, matches = _options(call)
     metadata = read_metadata(call)
     payload = await read_payload(call)
-    members = hub.groups[group].members if group in hub.groups else {}
-    matches = await settled(matches, members.values())
+    if matches is not None:
+        members = hub.groups[group].members if group in hub.groups else {}
+        matches = await settled(matches, members.values())
     hub.send_to_group(
         group,
         payload,
@@ -48,7 +50,8 @@ async def send_to_user(call: Call) -> Response:
     _, ttl_seconds, matches = _options(call)
     metadata = read_metadata(call)
     payload = await read_payload(call)
-    matches = await settled(matches, hub.users.get(user_id, {}).values())
+    if matches is not None:
+        matches = await settled(matches, hub.users.get(user_id, {}).values())
     hub.send_to_user(user_id, payload, matches=matches, ttl_seconds=ttl_seconds, metadata=metadata)
     return _ACCEPTED
 

@@ -25,18 +25,16 @@ async def in_turns(items: Iterable[T], act: Callable[[T], None]) -> None:
 
 
 async def settled(
-    matches: Predicate | None,
+    matches: Predicate,
     candidates: Iterable[Connection],
     *,
     clock: Callable[[], float] = perf_counter,
-) -> Predicate | None:
+) -> Predicate:
     """The filter itself where all its answers are had in one turn, else one that knows them.
 
     A long filter over many connections would hold up everybody for seconds. Who comes while it is
     asked is not among those whom it matches.
     """
-    if matches is None:
-        return None
     chosen: set[str] = set()
     turns, ends_at = 1, clock() + FILTER_TURN_S
     for connection in list(candidates):
