@@ -11,9 +11,9 @@ from tests.client.scripted import Peer, Scripted
 from tests.client.test_client import names_of, tasks, watch
 from tests.client.test_healing import QUICK, SOON, until
 
-from hubbub.client import BufferOptions, Client, State, connect
+from hubbub.client import BufferOptions, Client, State, SubProtocol, connect, dispatch
 from hubbub.client.events import NAMES
-from hubbub.protocol.errors import AckTimeoutError, InvocationError
+from hubbub.protocol.errors import InvocationError
 
 
 async def soon(work: Awaitable[Any]) -> Any:
@@ -112,21 +112,25 @@ async def test_cl_075_cl_079_handler_may_wait_for_answers_while_its_queue_is_ful
         assert done == list(range(30))
 
 
-async def test_cl_079_above_twice_the_limit_reading_stops_and_the_operation_times_out() -> None:
+async def test_cl_079_at_the_hard_limit_the_link_is_left_until_the_queue_has_drained() -> None:
     async def script(peer: Peer) -> None:
-        await peer.read("sendToGroup")
+        asked = await peer.read("sendToGroup")
         for i in range(1, 3_000):
             await peer.message(i, "x" * 1_000)
+        await peer.ack(asked)
 
     async with Scripted(script) as service:
-        client = Client(service.url, buffer=BufferOptions(max_messages=10))
+        client = Client(service.url, buffer=BufferOptions(max_messages=10), recovery=QUICK)
+        seen = watch(client)
         async with client, client.messages() as messages:
-            with pytest.raises(AckTimeoutError) as late:
-                await client.send_to_group("g", "never answered", timeout=0.5)
-            assert late.value.outcome == "unknown"
-            assert len(messages) < 2_500
+            sending = asyncio.ensure_future(client.send_to_group("g", "answered at the very end"))
+            await until(lambda: "Recovering" in names_of(seen))
+            assert len(messages) < 1_100
+            assert len(service.peers) == 1, "not recovered before there is room"
             got = [(await soon(anext(messages))).sequence_id for _ in range(2_999)]
             assert got == list(range(1, 3_000))
+            assert (await soon(sending)).ack_id == 1
+    assert "Gap" not in names_of(seen)
 
 
 async def test_cl_076_slow_handler_of_one_group_delays_no_other(near: Near) -> None:
@@ -266,25 +270,99 @@ async def test_cl_078_full_queue_slows_the_service_down_and_loses_nothing() -> N
         await client.stop()
 
 
-async def test_cl_078_pause_that_looks_like_a_dead_link_is_recovered_and_loses_nothing(
-    near: Near,
+async def test_cl_078_pause_that_lasts_ends_in_a_recovery_and_loses_nothing(
+    near: Near, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = Client(
-        near.url,
-        buffer=BufferOptions(max_messages=5),
-        recovery=QUICK,
-        keep_alive_interval=0.1,
-        keep_alive_timeout=0.2,
-    )
+    monkeypatch.setattr(dispatch, "PAUSE_LIMIT_S", 0.05)
+    client = Client(near.url, buffer=BufferOptions(max_messages=5), recovery=QUICK)
     seen = watch(client)
     async with client, client.messages(group="g") as messages:
         await client.join_group("g")
         for i in range(300):
             await near.backend.send_to_group("g", i)
-        await until(lambda: names_of(seen).count("Recovered") >= 2)
+        await until(lambda: "Recovering" in names_of(seen))
         got = [(await soon(anext(messages))).data for _ in range(300)]
         assert got == list(range(300))
+        await until(lambda: client.is_connected)
     assert "Gap" not in names_of(seen)
+
+
+async def test_cl_078_plain_client_drops_the_newest_after_a_pause_that_lasts(
+    near: Near, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "PAUSE_LIMIT_S", 0.05)
+    buffer = BufferOptions(max_messages=5)
+    client = Client(near.url(), protocol=SubProtocol.JSON, buffer=buffer)
+    seen = watch(client)
+    async with client, client.messages(group="g") as messages:
+        await client.join_group("g")
+        for i in range(300):
+            await near.backend.send_to_group("g", "x" * 10_000 if i < 299 else "last")
+
+        def dropped() -> int:
+            return sum(e.dropped for e in seen if type(e).__name__ == "GapEvent")
+
+        await until(lambda: client.stats.messages_dropped > 0)
+        got = len(messages)
+        for _ in range(got):
+            await soon(anext(messages))
+        await client.send_to_group("g", "after")
+        while (await soon(anext(messages))).data != "after":
+            got += 1
+        assert got + client.stats.messages_dropped == 300
+        assert dropped() == client.stats.messages_dropped
+        assert "Disconnected" not in names_of(seen)
+
+
+async def test_cl_071_pause_is_no_silence_and_pings_go_on(near: Near) -> None:
+    client = Client(
+        near.url,
+        buffer=BufferOptions(max_messages=5),
+        keep_alive_interval=0.02,
+        keep_alive_timeout=0.04,
+    )
+    seen = watch(client)
+    async with client, client.messages(group="g") as messages:
+        await client.join_group("g")
+        for i in range(50):
+            await near.backend.send_to_group("g", i)
+        await until(lambda: client._dispatcher.is_paused)
+        before = client.stats.frames_out
+        await until(lambda: client.stats.frames_out > before + 10)
+        assert "Recovering" not in names_of(seen)
+        got = [(await soon(anext(messages))).data for _ in range(50)]
+        assert got == list(range(50))
+
+
+async def test_cl_080_overflow_disconnect_stops_and_says_why(near: Near) -> None:
+    client = Client(near.url(), buffer=BufferOptions(max_messages=5, overflow="disconnect"))
+    seen = watch(client)
+    async with client.messages(group="g") as messages:
+        await client.start()
+        await client.join_group("g")
+        for i in range(50):
+            await near.backend.send_to_group("g", i)
+        stopped = await soon(client.wait_stopped())
+        assert stopped is not None
+        assert stopped.reason == "slow-consumer"
+        assert [m.data async for m in messages] == list(range(5)), "what was queued is delivered"
+    assert names_of(seen).count("Stopped") == 1
+
+
+async def test_slow_consumer_is_told_at_one_half_and_at_the_limit_once_each(near: Near) -> None:
+    client = Client(near.url())
+    told: list[tuple[bool, int]] = []
+    client.on("slow-consumer", lambda e: told.append((e.is_full, e.messages)))
+    buffer = BufferOptions(max_messages=10, overflow="drop-newest")
+    async with client, client.messages(group="g", buffer=buffer) as messages:
+        await client.join_group("g")
+        for _ in range(2):
+            for i in range(15):
+                await client.send_to_group("g", i)
+            assert told == [(False, 5), (True, 10)]
+            told.clear()
+            for _ in range(10):
+                await anext(messages)
 
 
 async def test_stop_with_a_full_queue_still_says_goodbye(near: Near) -> None:
@@ -318,7 +396,8 @@ async def test_cl_080_drop_oldest_counts_all_and_stays_flat_while_nobody_drains(
             gaps = [e for e in seen if type(e).__name__ == "GapEvent"]
             assert gaps, "told at once, not only when the queue is empty"
             assert len(messages) <= 100
-            assert messages.size <= 50_000
+            assert messages._lane is not None
+            assert messages._lane.size <= 50_000
             kept = len(messages)
             got = [(await anext(messages)).sequence_id for _ in range(kept)]
             assert got == list(range(1_102 - kept, 1_102))

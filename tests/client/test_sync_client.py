@@ -39,8 +39,8 @@ def test_cl_083_signatures_are_those_of_the_asyncio_client() -> None:
         return found
 
     ours, theirs = public(SyncClient), public(Client)
-    own_of_theirs = {"stop_from"}
-    own = {"call", "forget", "has_loop", "stop_at_exit"}
+    own_of_theirs = {"stop_from", "is_handler"}
+    own = {"stop_at_exit"}
     assert {k: v for k, v in ours.items() if k not in own} == {
         k: v for k, v in theirs.items() if k not in own_of_theirs
     }
@@ -176,7 +176,7 @@ async def test_call_that_comes_while_the_thread_ends_is_not_left_waiting(near: N
 
         def wait() -> None:
             try:
-                client.call(asyncio.Event().wait())
+                client._portal.call(asyncio.Event().wait())
             except ClientStateError as error:
                 ended.append(error)
 
@@ -200,7 +200,7 @@ async def test_call_in_the_loop_thread_says_what_is_wrong(near: Near) -> None:
                 client.join_group("g")
 
             with pytest.raises(RuntimeError, match="own thread"):
-                client.call(inside())
+                client._portal.call(inside())
 
     await in_thread(work)
 

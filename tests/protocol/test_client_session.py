@@ -411,7 +411,7 @@ def test_cl_019_duplicate_is_success(driver: Driver) -> None:
 def test_cl_020_forbidden_fails_at_once_with_one_frame(driver: Driver) -> None:
     driver.ask("a", JoinGroup("g"))
     assert driver.receive(Ack(1, FORBIDDEN)) == [
-        OperationFailed("a", Cause.REJECTED, Outcome.REJECTED, 1, FORBIDDEN, 1)
+        OperationFailed("a", Cause.REJECTED, Outcome.REJECTED, 1, FORBIDDEN, 1, connection_id="c1")
     ]
     assert len(written(driver.actions)) == 1
     assert driver.session.groups.wished == frozenset()
@@ -458,7 +458,15 @@ def test_cl_023_passing_error_for_ever_fails_after_four_frames(u: float, pause_s
 def test_cl_024_silent_service_times_the_operation_out(driver: Driver) -> None:
     driver.ask("a", send(), deadline_s=1)
     assert of(driver.wait(1), OperationFailed) == [
-        OperationFailed("a", Cause.TIMED_OUT, Outcome.UNKNOWN, 1, attempts=1, is_retryable=True)
+        OperationFailed(
+            "a",
+            Cause.TIMED_OUT,
+            Outcome.UNKNOWN,
+            1,
+            attempts=1,
+            is_retryable=True,
+            connection_id="c1",
+        )
     ]
     assert driver.session.operations.pending == 0
     assert driver.receive(Ack(1)) == []

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hubbub.protocol import limits
-from hubbub.protocol.errors import InvalidMessage
+from hubbub.protocol.errors import InvalidMessage, UnsupportedFrame
 from hubbub.protocol.messages import (
     Ack,
     Connected,
@@ -280,7 +280,7 @@ def test_unknown_fields_are_skipped() -> None:
 def test_invocation_has_no_protobuf_form() -> None:
     with pytest.raises(AssertionError, match="no protobuf form"):
         encode_response(InvokeResponse("1"))
-    with pytest.raises(AssertionError, match="no protobuf form"):
+    with pytest.raises(UnsupportedFrame, match="no protobuf form"):
         encode_request(Invoke("1", "e"))
 
 

@@ -1,11 +1,12 @@
 """The client in a stranger's hands: only type-checked, never run."""
 
-from typing import Any, assert_type
+from typing import Any, Unpack, assert_type
 
 import hubbub
 from hubbub.client import (
     BufferOptions,
     Client,
+    ClientOptions,
     ConnectedEvent,
     CredentialContext,
     EventStream,
@@ -14,9 +15,13 @@ from hubbub.client import (
     InvokeResult,
     NegotiateCredential,
     RecoveryOptions,
+    Registration,
     RetryOptions,
     SendResult,
+    ServerMessageEvent,
     SubProtocol,
+    SyncClient,
+    SyncRegistration,
     connect,
 )
 
@@ -62,19 +67,36 @@ async def operations() -> None:
 
 async def iterators(client: Client) -> None:
     messages = client.messages(group="news")
-    assert_type(messages, EventStream)
+    assert_type(messages, EventStream[GroupMessageEvent])
     async with messages:
         async for message in messages:
-            if isinstance(message, GroupMessageEvent):
-                assert_type(message.group, str)
-                assert_type(message.data, Any)
+            assert_type(message.group, str)
+            assert_type(message.data, Any)
+    async with client.messages(forever=True) as everything:
+        assert_type(await anext(everything), GroupMessageEvent | ServerMessageEvent)
     async with client.events("gap", "connected") as events:
         async for event in events:
             if isinstance(event, GapEvent | ConnectedEvent):
                 assert_type(event.connection_id, str | None)
 
 
+def handlers(client: Client, twin: SyncClient) -> None:
+    @client.on("connected")
+    async def connected(event: ConnectedEvent) -> None:
+        assert_type(event.user_id, str | None)
+
+    with client.on("gap", lambda event: print(event.dropped), max_concurrency=2) as registration:
+        assert_type(registration, Registration)
+    assert_type(twin.on("stopped", lambda event: print(event.reason)), SyncRegistration)
+    assert_type(client.stats.last_rtt, float | None)
+
+
+def passed_on(url: str, **options: Unpack[ClientOptions]) -> Client:
+    return Client(url, **options)
+
+
 def what_is_refused() -> None:
     Client()  # type: ignore[call-arg]
     Client(5)  # type: ignore[arg-type]
     Client(URL, duplicate_policy="sometimes")  # type: ignore[arg-type]
+    connect(URL, sequence_acks=None)  # type: ignore[call-arg]

@@ -105,7 +105,7 @@ def _tell_of_the_connection(args: argparse.Namespace, client: "Client") -> None:
     client.on("disconnected", ended)
 
 
-async def _print_messages(args: argparse.Namespace, events: "EventStream") -> int:
+async def _print_messages(args: argparse.Namespace, events: "EventStream[Any]") -> int:
     seen = 0
     async for event in events:
         if type(event).__name__ == "StoppedEvent":

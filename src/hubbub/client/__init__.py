@@ -8,14 +8,18 @@ async with connect(url) as client:
 """
 
 from hubbub.client.async_client import Client, State, connect
-from hubbub.client.credential import CredentialContext, NegotiateCredential
+from hubbub.client.client_options import ClientOptions
+from hubbub.client.credential import CredentialContext, CredentialProvider
 from hubbub.client.events import (
     GroupMessageEvent,
     HandlerErrorEvent,
     ServerMessageEvent,
     SlowConsumerEvent,
 )
-from hubbub.client.inbox import EventStream, Registration
+from hubbub.client.inbox import Registration
+from hubbub.client.iterators import EventStream
+from hubbub.client.logs import set_log_level
+from hubbub.client.negotiate import NegotiateCredential
 from hubbub.client.operations import InvokeResult, SendResult
 from hubbub.client.options import (
     BufferOptions,
@@ -24,7 +28,10 @@ from hubbub.client.options import (
     SequenceAckOptions,
     SubProtocol,
 )
-from hubbub.client.sync_client import SyncClient, SyncEventStream, connect_sync
+from hubbub.client.portal import Portal
+from hubbub.client.stats import ClientStats
+from hubbub.client.sync_client import SyncClient, connect_sync
+from hubbub.client.sync_streams import SyncEventStream, SyncRegistration
 from hubbub.client.transport import TransportOptions
 from hubbub.protocol.client_events import (
     ConnectedEvent,
@@ -36,12 +43,17 @@ from hubbub.protocol.client_events import (
     RejoinGroupFailedEvent,
     StoppedEvent,
 )
+from hubbub.protocol.codecs import Codec
 
 __all__ = [
     "BufferOptions",
     "Client",
+    "ClientOptions",
+    "ClientStats",
+    "Codec",
     "ConnectedEvent",
     "CredentialContext",
+    "CredentialProvider",
     "DisconnectedEvent",
     "EventStream",
     "GapEvent",
@@ -49,6 +61,7 @@ __all__ = [
     "HandlerErrorEvent",
     "InvokeResult",
     "NegotiateCredential",
+    "Portal",
     "ReconnectingEvent",
     "RecoveredEvent",
     "RecoveringEvent",
@@ -65,7 +78,9 @@ __all__ = [
     "SubProtocol",
     "SyncClient",
     "SyncEventStream",
+    "SyncRegistration",
     "TransportOptions",
     "connect",
     "connect_sync",
+    "set_log_level",
 ]

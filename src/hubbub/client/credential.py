@@ -1,25 +1,25 @@
-"""Where the Client Access URL comes from: a text, a function, or an application server."""
+"""Where the Client Access URL comes from: a text, a function, or an object."""
 
 import asyncio
 import inspect
-import json
-import urllib.error
-import urllib.request
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
-from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+from typing import Any, Literal, Protocol
+from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 
+from hubbub.client.threads import run_in_thread
 from hubbub.protocol.client_events import Recovery
 from hubbub.protocol.errors import CredentialError
 
 
 @dataclass(frozen=True, slots=True)
 class CredentialContext:
-    """Why an address is asked for. `attempt` counts from 1 since the start or the loss."""
+    """Why an address is asked for. `attempt` counts from 1 since the start or the loss;
+    `previous_error`: why the attempt before came to nothing."""
 
     reason: Literal["start", "reconnect"]
     attempt: int
+    previous_error: BaseException | None = None
 
 
 class HasClientAccessUrl(Protocol):
@@ -46,7 +46,7 @@ async def access_url(credential: "str | CredentialProvider", context: Credential
             ):
                 url = await provider(*arguments)
             else:
-                url = await asyncio.to_thread(provider, *arguments)
+                url = await run_in_thread(provider, *arguments, name="hubbub credential")
                 if inspect.isawaitable(url):
                     url = await url
         except CredentialError:
@@ -99,60 +99,17 @@ def _is_token(part: str) -> bool:
     return any(name == "access_token" for name, _ in parse_qsl(part, keep_blank_values=True))
 
 
-class NegotiateCredential:
-    """Asks an application server: `{"url": "wss://…"}` in answer to GET.
-
-    `headers` may be a plain function for fresh ones. Redirects to another host are refused.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str] | Callable[[], Mapping[str, str]] | None = None,
-        field: str = "url",
-        method: str = "GET",
-        timeout: float = 10.0,
-    ) -> None:
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise ValueError("the address of an application server begins with http:// or https://")
-        self._url = url
-        self._headers = headers
-        self._field = field
-        self._method = method
-        self._timeout = timeout
-
-    def get_client_access_url(self) -> str:
-        """Blocks; the client calls it in a thread. Raises: CredentialError."""
-        headers = self._headers() if callable(self._headers) else self._headers or {}
-        request = urllib.request.Request(self._url, method=self._method, headers=dict(headers))
-        opener = urllib.request.build_opener(_SameHostOnly)
-        try:
-            with opener.open(request, timeout=self._timeout) as response:
-                answer = json.loads(response.read(65_536))
-        except urllib.error.HTTPError as error:
-            status = error.code
-            error.close()
-            raise CredentialError(
-                f"the application server answered {status}", status=status
-            ) from None
-        except (OSError, ValueError) as error:
-            text = f"the application server gave no answer: {type(error).__name__}"
-            raise CredentialError(text) from error
-        fields = cast("dict[str, object]", answer) if isinstance(answer, dict) else {}
-        url = fields.get(self._field)
-        if not isinstance(url, str):
-            raise CredentialError(f"the application server's answer has no text {self._field!r}")
-        return url
+def masked(url: str) -> str:
+    """The address without the values of its query, which hold the token."""
+    parts = urlsplit(url)
+    names = [part.partition("=")[0] for part in parts.query.split("&") if part]
+    return urlunsplit(parts._replace(query="&".join(f"{name}=…" for name in names)))
 
 
-class _SameHostOnly(urllib.request.HTTPRedirectHandler):
-    """Nor from https to http: the headers may hold a secret."""
-
-    def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
-        old, new = urlsplit(req.full_url), urlsplit(newurl)
-        if (old.scheme, old.netloc) != (new.scheme, new.netloc):
-            return None
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+def hub_of(url: str) -> str:
+    """The hub that a Client Access URL leads to, "" where it says none."""
+    parts = urlsplit(url)
+    head, found, hub = parts.path.rpartition("/client/hubs/")
+    if found and not head:
+        return unquote(hub).lower()
+    return next((value.lower() for name, value in parse_qsl(parts.query) if name == "hub"), "")

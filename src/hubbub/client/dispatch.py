@@ -1,7 +1,6 @@
 """From the session to the lanes of the application, and back: how fast the socket is read."""
 
 import asyncio
-import logging
 
 from hubbub.client.calls import Calls
 from hubbub.client.driver import Driver
@@ -13,24 +12,33 @@ from hubbub.client.events import (
     ServerMessageEvent,
     SlowConsumerEvent,
 )
-from hubbub.client.inbox import EventStream, Lane, Registration
+from hubbub.client.inbox import Lane, Registration
+from hubbub.client.iterators import StreamLane
+from hubbub.client.payloads import Payloads
 from hubbub.clock import boottime
 from hubbub.protocol import client_events as ce
-from hubbub.protocol import values
 from hubbub.protocol.messages import DataMessage
 
-log = logging.getLogger("hubbub.client")
+PAUSE_LIMIT_S = 10.0
+"""Longest pause in reading: the service would take the link for dead sooner or later."""
 
 
 class Dispatcher:
     """Owner of all lanes of a client and of the tasks of its handlers."""
 
-    def __init__(self, driver: Driver, calls: Calls) -> None:
+    def __init__(self, driver: Driver, calls: Calls, payloads: Payloads) -> None:
         self._driver = driver
         self._calls = calls
+        self._payloads = payloads
         self.lanes: list[Lane] = []
+        self.dropped = 0
+        self._depth_max = 0
+        """Of lanes that are closed."""
         self._full_lanes: set[Lane] = set()
         self.is_paused = False
+        self._pause_limit: asyncio.TimerHandle | None = None
+        self._room: asyncio.Event = asyncio.Event()
+        self._room.set()
         self.handlers: set[asyncio.Task[None]] = set()
 
     def add(self, lane: Lane) -> None:
@@ -51,9 +59,10 @@ class Dispatcher:
             return
         payload = message.payload
         try:
-            data = values.decode(payload)
+            data = self._payloads.decode(payload)
         except (ValueError, RecursionError) as error:
-            log.warning("the data of a message cannot be decoded: %s", type(error).__name__)
+            name = type(error).__name__
+            self._driver.log.warning("the data of a message cannot be decoded: %s", name)
             self._report_gap("unparsable")
             return
         event: ClientEvent
@@ -79,17 +88,15 @@ class Dispatcher:
             if not lane.is_closed and lane.wants(name, event):
                 lane.offer(name, event, size)
 
-    def begin(self) -> None:
-        """The client is started: iterators may go on."""
-        for lane in self.lanes:
-            if isinstance(lane, EventStream):
-                lane.begin()
+    @property
+    def streams(self) -> list[StreamLane]:
+        """The lanes of iterators."""
+        return [lane for lane in self.lanes if isinstance(lane, StreamLane)]
 
-    def end(self) -> None:
-        """The client is stopped: iterators end after what they hold."""
-        for lane in self.lanes:
-            if isinstance(lane, EventStream):
-                lane.end()
+    @property
+    def depth_max(self) -> int:
+        """The most events that one lane has held."""
+        return max([self._depth_max, *(lane.depth_max for lane in self.lanes)])
 
     def _report_gap(self, cause: str, dropped: int = 0) -> None:
         session = self._driver.session
@@ -98,24 +105,38 @@ class Dispatcher:
 
     # --- what lanes say ----------------------------------------------------------------------
 
+    def lane_half_full(self, lane: Lane) -> None:
+        self._tell_slow(lane, is_full=False)
+
     def lane_filled(self, lane: Lane) -> None:
         if lane.buffer.overflow == "block":
             self._full_lanes.add(lane)
-        name = next(iter(lane.names)) if lane.names else "events"
-        self.dispatch(SlowConsumerEvent(name, len(lane), lane.size))
+            self._room.clear()
+        self._tell_slow(lane, is_full=True)
         self.regulate_reading()
 
+    def _tell_slow(self, lane: Lane, *, is_full: bool) -> None:
+        name = next(iter(lane.names)) if lane.names else "events"
+        self.dispatch(SlowConsumerEvent(name, len(lane), lane.size, is_full))
+
     def lane_overfilled(self, lane: Lane) -> None:
-        self.regulate_reading()
+        if lane in self._full_lanes and self._is_up:
+            self._relieve()
+
+    def lane_gives_up(self, lane: Lane) -> None:
+        self._driver.feed(ce.Stop(reason="slow-consumer"))
 
     def lane_drained(self, lane: Lane) -> None:
         self._full_lanes.discard(lane)
+        if not self._full_lanes:
+            self._room.set()
         self.regulate_reading()
         if lane.dropped:
             self._report_dropped(lane)
 
     def lane_dropped(self, lane: Lane) -> None:
         """Say so at once, then once in a second: a lane that stays full never drains."""
+        self.dropped += 1
         time = boottime()
         if time >= lane.report_at:
             lane.report_at = time + 1
@@ -123,36 +144,65 @@ class Dispatcher:
 
     def _report_dropped(self, lane: Lane) -> None:
         dropped, lane.dropped = lane.dropped, 0
-        log.warning("a full queue of events dropped %d messages", dropped)
+        self._driver.log.warning("a full queue of events dropped %d messages", dropped)
         self._report_gap("overflow", dropped)
 
     def lane_closed(self, lane: Lane) -> None:
+        self._depth_max = self.depth_max
         self.lanes = [other for other in self.lanes if other is not lane]
+
+    def rest(self) -> None:
+        """The client is stopped and its handlers are done: their threads may end."""
+        for lane in self.lanes:
+            if isinstance(lane, Registration):
+                lane.rest()
 
     def handler_runs(self, task: asyncio.Task[None]) -> None:
         self.handlers.add(task)
         task.add_done_callback(self.handlers.discard)
 
     def handler_failed(self, event: str, error: BaseException) -> None:
-        log.error("a handler of %r failed", event, exc_info=error)
+        self._driver.log.error("a handler of %r failed", event, exc_info=error)
         if event != "handler-error":
             self.dispatch(HandlerErrorEvent(event, error))
 
     # --- back-pressure -----------------------------------------------------------------------
 
+    @property
+    def _is_up(self) -> bool:
+        session = self._driver.session
+        return session.state is ce.State.CONNECTED and not session.groups.is_rejoining
+
     def regulate_reading(self) -> None:
         """Read, or leave it to TCP to slow the service down; see BufferOptions."""
-        session = self._driver.session
-        is_paused = (
-            bool(self._full_lanes)
-            and session.state is ce.State.CONNECTED
-            and not session.groups.is_rejoining
-            and (not self._calls or any(lane.is_overfull for lane in self._full_lanes))
-        )
+        is_full = any(not lane.is_dropping for lane in self._full_lanes)
+        is_paused = is_full and self._is_up and not self._calls
         if is_paused is self.is_paused:
             return
         self.is_paused = is_paused
+        if self._pause_limit is not None:
+            self._pause_limit.cancel()
+            self._pause_limit = None
         if is_paused:
+            loop = asyncio.get_running_loop()
+            self._pause_limit = loop.call_later(PAUSE_LIMIT_S, self._relieve)
             self._driver.pause_reading()
         else:
             self._driver.resume_reading()
+
+    def _relieve(self) -> None:
+        """Nothing more fits, or the service was kept waiting too long.
+
+        What a reliable service holds comes again after a recovery. From any other one the newest
+        messages are dropped, for as long as the lane needs to drain.
+        """
+        if self._driver.session.is_recoverable:
+            self._driver.lose_link("a queue of events was full for too long")
+            return
+        for lane in self._full_lanes:
+            lane.is_dropping = True
+        self.regulate_reading()
+
+    async def ready_to_recover(self) -> None:
+        """Back when no lane is full any more."""
+        await self._room.wait()

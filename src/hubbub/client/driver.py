@@ -17,17 +17,24 @@ from hubbub.client.credential import (
     CredentialContext,
     CredentialProvider,
     access_url,
+    hub_of,
+    masked,
     recovery_url,
 )
-from hubbub.client.transport import RefusedHandshake, Transport, TransportOptions
+from hubbub.client.failures import retry_after_s
+from hubbub.client.logs import ClientLog, describe, frames_log
+from hubbub.client.pings import Pings
+from hubbub.client.stats import Counters
+from hubbub.client.transport import Transport, TransportOptions
 from hubbub.clock import boottime
 from hubbub.protocol import client_events as ce
 from hubbub.protocol.client_session import ClientSession
+from hubbub.protocol.codecs import Codec
 from hubbub.protocol.errors import ConnectError, CredentialError, InvalidMessage
-from hubbub.protocol.json_codec import decode_response, encode_request
-from hubbub.protocol.messages import DataMessage
+from hubbub.protocol.messages import DataMessage, Ping, Pong, Request, Response
 
-log = logging.getLogger("hubbub.client")
+_BLOCKED_S = 1.0
+"""A timer later than this is worth a line in the log."""
 
 
 class Listener(Protocol):
@@ -52,34 +59,51 @@ class Listener(Protocol):
     def on_broken(self, error: Exception) -> None:
         """A fault of ours ended the session; the driver holds a new one, which is stopped."""
 
+    async def ready_to_recover(self) -> None:
+        """Back when there is room for what a recovered connection brings."""
+
 
 class _Link:
     """The socket of one try; what a closed one still says is known by its number."""
 
-    def __init__(self, feed: Callable[[ce.Input], None], number: int) -> None:
-        self._feed = feed
-        self._number = number
+    def __init__(self, driver: "Driver", number: int) -> None:
+        self._driver = driver
+        self._feed = driver.feed
+        self.number = number
+        self._decode = driver.codec.decode
+        self._counters = driver.counters
         self.transport: Transport | None = None
         self.task: asyncio.Task[None] | None = None
 
     def on_open(self) -> None:
-        self._feed(ce.SocketOpened(self._number))
+        self._feed(ce.SocketOpened(self.number))
 
     def on_message(self, data: bytes) -> None:
+        counters = self._counters
+        counters.frames_in += 1
+        counters.bytes_in += len(data)
         try:
-            message = decode_response(data)
+            message = self._decode(data)
         except InvalidMessage as error:
-            log.warning("a frame is no message: %s", error)
-            self._feed(ce.Undecodable(self._number))
-        else:
-            self._feed(ce.Received(self._number, message, len(data)))
+            counters.bad += 1
+            self._driver.log.warning("a frame is no message: %s", error)
+            self._feed(ce.Undecodable(self.number))
+            return
+        if frames_log.isEnabledFor(logging.DEBUG):
+            self._driver.log_frame("received", message)
+        if message is None:
+            counters.unknown += 1
+        elif type(message) is Pong:
+            self._driver.pings.answered(boottime())
+        self._feed(ce.Received(self.number, message, len(data)))
 
-    def on_life(self) -> None:
-        self._feed(ce.Received(self._number, None))
+    def on_life(self, *, is_pong: bool) -> None:
+        if is_pong:
+            self._driver.pings.answered(boottime())
+        self._feed(ce.Received(self.number, None))
 
-    def on_lost(self, close_code: int | None, error: str, *, is_too_large: bool) -> None:
-        lost = ce.SocketLost(self._number, close_code, error, is_too_large)
-        self._feed(lost)
+    def on_lost(self, close_code: int | None, reason: str, *, is_too_large: bool) -> None:
+        self._feed(ce.SocketLost(self.number, close_code, "", is_too_large, reason))
 
     def drop(self) -> None:
         if self.task is not None:
@@ -96,25 +120,38 @@ class Driver:
     def __init__(
         self,
         credential: str | CredentialProvider,
-        subprotocol: str,
+        codec: Codec,
         options: ce.ClientOptions,
         transport_options: TransportOptions,
+        *,
+        name: str | None = None,
+        log_payloads: bool = False,
     ) -> None:
+        self.codec = codec
+        self.counters = Counters()
+        self.log = ClientLog(name)
+        self.pings = Pings(self.counters)
+        self.last_error: ConnectError | None = None
+        """Why the last try to connect came to nothing."""
         self._credential = credential
-        self._subprotocol = subprotocol
         self._options = options
         self._transport_options = transport_options
+        self._log_payloads = log_payloads
+        self._task_name = f"hubbub link {name}" if name else "hubbub link"
         self.session = self._new_session()
         self._inputs: deque[ce.Input] = deque()
         self._is_feeding = False
         self._url = ""
         self.links: dict[int, _Link] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def _new_session(self) -> ClientSession:
+    def _new_session(self, groups: frozenset[str] = frozenset()) -> ClientSession:
         prefix = secrets.token_hex(4) + "-"
-        return ClientSession(self._options, draw=random.random, invocation_prefix=prefix)
+        return ClientSession(
+            self._options, draw=random.random, invocation_prefix=prefix, groups=groups
+        )
 
     @property
     def state(self) -> ce.State:
@@ -146,21 +183,39 @@ class Driver:
                         self._carry_out(action)
                 except Exception as error:
                     self._break_down(error)
-            self.listener.on_idle()
+                if not self._inputs:
+                    self.listener.on_idle()  # which may bring more
         finally:
             self._is_feeding = False
 
-    def fits(self, request: ce.OperationRequest) -> bool:
-        """Whether the service takes a message of this size."""
-        return len(encode_request(request)) <= self._transport_options.max_send_bytes
+    def fits(self, request: Request) -> bool:
+        """Whether the service takes a message of this size. Raises: UnsupportedFrame."""
+        return len(self.codec.encode(request)) <= self._transport_options.max_send_bytes
+
+    def ping(self) -> asyncio.Future[float]:
+        """Ask for a sign of life; the round trip in seconds. Raises: ConnectError when down."""
+        for link in self.links.values():
+            if self.state is ce.State.CONNECTED and link.transport is not None:
+                answer = self.pings.expect()
+                self._write(ce.Write(link.number, Ping()))
+                return answer
+        raise ConnectError(f"there is no connection to ping: the client is {self.state.value}")
 
     def pause_reading(self) -> None:
         for transport in self._transports():
             transport.pause_reading()
+        self.feed(ce.Reading(is_paused=True))
 
     def resume_reading(self) -> None:
+        self.feed(ce.Reading(is_paused=False))
         for transport in self._transports():
             transport.resume_reading()
+
+    def lose_link(self, reason: str) -> None:
+        """Leave the socket without a word, as if the network had done it."""
+        for link in list(self.links.values()):
+            link.drop()
+            self.feed(ce.SocketLost(link.number, error=reason))
 
     async def drained(self) -> None:
         """Back when the socket has taken all but 64 KiB of what was written."""
@@ -171,14 +226,15 @@ class Driver:
         return [link.transport for link in self.links.values() if link.transport is not None]
 
     def _break_down(self, error: Exception) -> None:
-        """A fault of ours: stop and say so, rather than live on by half."""
-        log.critical("internal error, the client stops", exc_info=error)
+        """A fault of ours: stop and say so, rather than live on by half. Wishes are kept."""
+        self.log.critical("internal error, the client stops", exc_info=error)
         self._inputs.clear()
         self._arm(None)
         links, self.links = self.links, {}
         for link in links.values():
             link.drop()
-        self.session = self._new_session()
+        self.pings.give_up()
+        self.session = self._new_session(self.session.groups.wished)
         self.listener.on_broken(error)
 
     # --- actions -----------------------------------------------------------------------------
@@ -196,10 +252,11 @@ class Driver:
             case ce.ArmTimer():
                 self._arm(action.at)
             case ce.Emit():
+                if isinstance(action.event, ce.ReconnectingEvent) and self.last_error is None:
+                    self.last_error = ConnectError(action.event.error)
                 self.listener.on_event(action.event)
             case ce.StateChanged():
-                log.info("state=%s cause=%s", action.state.value, action.cause)
-                self.listener.on_state()
+                self._note_state(action)
             case ce.GetUrl():
                 self._run_link(action.link, partial(self._get_url, action))
             case ce.OpenSocket():
@@ -215,10 +272,18 @@ class Driver:
             case ce.Started() | ce.StartFailed() | ce.StartRefused():
                 self.listener.on_start_ended(action)
 
+    def _note_state(self, change: ce.StateChanged) -> None:
+        fields = self.log.fields
+        fields["state"], fields["connection_id"] = change.state.value, self.session.connection_id
+        self.log.info("state=%s cause=%s", change.state.value, change.cause)
+        if change.state is not ce.State.CONNECTED:
+            self.pings.give_up()
+        self.listener.on_state()
+
     def _run_link(self, number: int, work: Callable[[_Link], Coroutine[Any, Any, None]]) -> None:
         link = self.links.get(number)
         if link is None:
-            link = _Link(self.feed, number)
+            link = _Link(self, number)
             self.links = {number: link}
 
         async def run() -> None:
@@ -227,41 +292,71 @@ class Driver:
             except Exception as error:
                 self._break_down(error)
 
-        link.task = asyncio.get_running_loop().create_task(run(), name=f"hubbub link {number}")
+        loop = asyncio.get_running_loop()
+        link.task = loop.create_task(run(), name=f"{self._task_name} {number}")
 
     async def _get_url(self, asked: ce.GetUrl, link: _Link) -> None:
         reason: Literal["start", "reconnect"] = "reconnect" if asked.is_reconnect else "start"
-        context = CredentialContext(reason, asked.attempt)
+        previous, self.last_error = self.last_error, None
+        context = CredentialContext(reason, asked.attempt, previous if asked.attempt > 1 else None)
         try:
             url = await access_url(self._credential, context)
         except CredentialError as error:
-            failed: ce.Input = ce.UrlFailed(asked.link, str(error))
+            self.last_error = error
+            pause_s = retry_after_s(error)
+            failed: ce.Input = ce.UrlFailed(asked.link, str(error), pause_s)
             if error.status in (401, 403):
-                failed = ce.SocketFailed(asked.link, str(error), error.status)
+                failed = ce.SocketFailed(asked.link, str(error), error.status, pause_s)
             self.feed(failed)
         else:
             if self.links.get(asked.link) is link:  # a credential may outlive its cancellation
-                self._url = url
+                self._take_url(url)
                 self.feed(ce.UrlObtained(asked.link))
+
+    def _take_url(self, url: str) -> None:
+        hub, before = hub_of(url), hub_of(self._url)
+        if before and hub != before:
+            self.log.warning("the credential leads to hub %r now, not to %r", hub, before)
+        self._url = url
 
     async def _open_socket(self, asked: ce.OpenSocket, link: _Link) -> None:
         url = self._url
         if asked.recovery is not None:
+            await self.listener.ready_to_recover()
             url = recovery_url(url, asked.recovery, without_access_token=asked.without_access_token)
-        transport = Transport(link, self._subprotocol, self._transport_options)
+        transport = Transport(
+            link, self.codec.name, self._transport_options, is_binary=self.codec.is_binary
+        )
         link.transport = transport
         try:
             await transport.open(url)
-        except RefusedHandshake as error:
-            retry_after_s = error.retry_after_s
-            self.feed(ce.SocketFailed(asked.link, str(error), error.status, retry_after_s))
         except ConnectError as error:
-            self.feed(ce.SocketFailed(asked.link, str(error)))
+            error.url = masked(url)
+            self.last_error = error
+            pause_s = retry_after_s(error)
+            self.feed(ce.SocketFailed(asked.link, str(error), error.status, pause_s))
 
     def _write(self, action: ce.Write) -> None:
         link = self.links.get(action.link)
-        if link is not None and link.transport is not None:
-            link.transport.send(encode_request(action.request))
+        if link is None or link.transport is None:
+            return
+        request = action.request
+        counters = self.counters
+        counters.frames_out += 1
+        if type(request) is Ping:
+            self.pings.sent(boottime())
+            if not self.codec.supports_ping:
+                link.transport.ping()
+                return
+        data = self.codec.encode(request)
+        counters.bytes_out += len(data)
+        link.transport.send(data)
+        if frames_log.isEnabledFor(logging.DEBUG):
+            self.log_frame("sent", request)
+
+    def log_frame(self, word: str, message: Request | Response | None) -> None:
+        text = describe(message, with_payload=self._log_payloads)
+        frames_log.debug("%s %s", word, text, extra=self.log.fields)
 
     def _arm(self, at: float | None) -> None:
         if self._timer is not None:
@@ -269,8 +364,12 @@ class Driver:
             self._timer = None
         if at is not None:
             loop = asyncio.get_running_loop()
+            self._timer_at = at
             self._timer = loop.call_later(max(0.0, at - boottime()), self._time_is_up)
 
     def _time_is_up(self) -> None:
         self._timer = None
+        late_s = boottime() - self._timer_at
+        if late_s > _BLOCKED_S:
+            self.log.warning("the event loop stood still for %.1f s, or the machine slept", late_s)
         self.feed(ce.TimerDue())

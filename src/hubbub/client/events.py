@@ -54,11 +54,16 @@ class HandlerErrorEvent:
 
 @dataclass(frozen=True, slots=True)
 class SlowConsumerEvent:
-    """A queue of events is full. `messages`, `bytes`: what waits in it."""
+    """A queue of events is half full, or full; told once each time it gets there.
+
+    `event`: what the queue is for. `messages`, `bytes`: what waits in it. `is_full`: the whole
+    limit is used.
+    """
 
     event: str
     messages: int
     bytes: int
+    is_full: bool = True
 
 
 ClientEvent = (

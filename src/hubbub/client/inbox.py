@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from hubbub.client.events import MESSAGES, ClientEvent, GroupMessageEvent
 from hubbub.client.options import BufferOptions
+from hubbub.client.threads import Worker
 from hubbub.protocol.limits import OUTBOUND_QUEUE_MESSAGES
 
 log = logging.getLogger("hubbub.client")
@@ -24,6 +25,8 @@ _EVENT_BYTES = 200
 _LEAST_MESSAGES = OUTBOUND_QUEUE_MESSAGES
 """What the service may have on its way."""
 _LEAST_BYTES = 4 * 1_048_576
+_BLOCKED_S = 1.0
+"""A handler that runs in the reader longer than this is told of, in asyncio's debug mode."""
 
 
 _handler: contextvars.ContextVar["asyncio.Task[None] | None"] = contextvars.ContextVar(
@@ -37,11 +40,17 @@ def present_handler() -> "asyncio.Task[None] | None":
 
 
 class Owner(Protocol):
+    def lane_half_full(self, lane: "Lane") -> None:
+        """It has reached half of its limit."""
+
     def lane_filled(self, lane: "Lane") -> None:
         """It has reached its limit."""
 
     def lane_overfilled(self, lane: "Lane") -> None:
         """It holds so much that nothing more can be taken; see `Lane.is_overfull`."""
+
+    def lane_gives_up(self, lane: "Lane") -> None:
+        """It is full, and its overflow is "disconnect"."""
 
     def lane_drained(self, lane: "Lane") -> None:
         """It holds half of its limit or less again."""
@@ -68,10 +77,15 @@ class Lane:
         self.buffer = buffer
         self._queue: deque[tuple[str, ClientEvent, int]] = deque()
         self.size = 0
+        self.depth_max = 0
         self.dropped = 0
         """Messages that were dropped and not yet reported."""
         self.report_at = 0.0
         self.is_full = False
+        self.is_dropping = False
+        """Until it has drained, messages that come are dropped."""
+        self._is_half_full = False
+        self._emptied: asyncio.Future[None] | None = None
         self.is_closed = False
 
     def __len__(self) -> int:
@@ -88,16 +102,34 @@ class Lane:
         """Take an event. Those of the connection's life are never dropped."""
         size += _EVENT_BYTES
         is_over = self._is_too_much(size)
-        if is_over and name in MESSAGES and self.buffer.overflow != "block":
-            if self.buffer.overflow == "drop-newest":
-                self._drop(1)
-                return
-            self._drop_oldest(size)
+        if (is_over or self.is_dropping) and name in MESSAGES and not self._makes_room(size):
+            self._drop(1)
+            return
         self._queue.append((name, event, size))
         self.size += size
+        self.depth_max = max(self.depth_max, len(self._queue))
+        if not self._is_half_full and self._is_at(2):
+            self._is_half_full = True
+            self._owner.lane_half_full(self)
         if is_over:
             self._fill()
         self._wake()
+
+    def _makes_room(self, size: int) -> bool:
+        """False: the message that comes now is the one to be dropped."""
+        overflow = self.buffer.overflow
+        if overflow == "drop-oldest":
+            self._drop_oldest(size)
+        elif overflow == "disconnect":
+            self._owner.lane_gives_up(self)
+        return not self.is_dropping and overflow in ("block", "drop-oldest")
+
+    def _is_at(self, part: int) -> bool:
+        """It holds that part of its limit, or more."""
+        limits = self.buffer
+        return (
+            part * len(self._queue) >= limits.max_messages or part * self.size >= limits.max_bytes
+        )
 
     def _is_too_much(self, size: int) -> bool:
         limits = self.buffer
@@ -142,14 +174,28 @@ class Lane:
 
     def _take(self) -> tuple[str, ClientEvent]:
         name, event, size = self._queue.popleft()
+        if not self._queue:
+            self._note_empty()
         self.size -= size
-        if self.is_full and (
-            2 * len(self._queue) <= self.buffer.max_messages
-            and 2 * self.size <= self.buffer.max_bytes
-        ):
-            self.is_full = False
-            self._owner.lane_drained(self)
+        if self._is_half_full:
+            self._drain()
         return name, event
+
+    def _drain(self) -> None:
+        limits = self.buffer
+        left, size = len(self._queue), self.size
+        if self.is_full and 2 * left <= limits.max_messages and 2 * size <= limits.max_bytes:
+            self.is_full = self.is_dropping = False
+            self._owner.lane_drained(self)
+        if 4 * left <= limits.max_messages and 4 * size <= limits.max_bytes:
+            self._is_half_full = False
+
+    async def emptied(self) -> None:
+        """Back when nothing waits in it."""
+        while self._queue:
+            if self._emptied is None or self._emptied.done():
+                self._emptied = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._emptied)
 
     def _wake(self) -> None:
         raise NotImplementedError
@@ -166,9 +212,12 @@ class Lane:
         """Forget what is queued."""
         self._queue.clear()
         self.size = self.dropped = 0
-        if self.is_full:
-            self.is_full = False
-            self._owner.lane_drained(self)
+        self._drain()
+        self._note_empty()
+
+    def _note_empty(self) -> None:
+        if self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)
 
 
 class Registration(Lane):
@@ -181,14 +230,22 @@ class Registration(Lane):
         handler: Handler,
         group: str | None,
         buffer: BufferOptions,
+        *,
+        max_concurrency: int = 1,
+        thread: bool = False,
     ) -> None:
         super().__init__(owner, frozenset({name}), group, buffer)
         self.name = name
         self.handler = handler
         call = getattr(handler, "__call__", None)  # noqa: B004 - an object may be async callable
-        self._is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
+        is_async = inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(call)
+        if thread and is_async:
+            raise TypeError("a coroutine function cannot run in a thread")
+        self._is_queued = is_async or thread
+        self._worker = Worker(f"hubbub {name}", max_concurrency) if thread else None
+        self._max_tasks = max_concurrency
+        self._tasks = 0
         self._context = contextvars.copy_context()
-        self.task: asyncio.Task[None] | None = None
         self._is_calling = False
 
     def __enter__(self) -> "Registration":
@@ -197,8 +254,17 @@ class Registration(Lane):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def close(self) -> None:
+        super().close()
+        self.rest()
+
+    def rest(self) -> None:
+        """End its threads; the next event starts them anew."""
+        if self._worker is not None:
+            self._worker.close()
+
     def offer(self, name: str, event: ClientEvent, size: int) -> None:
-        if self._is_async or self._queue or self._is_calling:
+        if self._is_queued or self._queue or self._is_calling:
             super().offer(name, event, size)
         else:
             self._call(event)
@@ -206,29 +272,34 @@ class Registration(Lane):
     def _call(self, event: ClientEvent) -> None:
         """In the reader: whatever the handler raises must not get there."""
         self._is_calling = True
+        loop = asyncio.get_running_loop()
+        begun_at = loop.time() if loop.get_debug() else None
         try:
             result = self._context.copy().run(self.handler, event)
         except (KeyboardInterrupt, SystemExit) as error:
-            asyncio.get_running_loop().call_soon(_raise, error)
+            loop.call_soon(_raise, error)
         except BaseException as error:
             self._owner.handler_failed(self.name, error)
         else:
             if result is not None and inspect.isawaitable(result):
                 # A plain function around a coroutine, a lambda perhaps: only its result tells.
-                self._is_async = True
+                self._is_queued = True
                 self._run(result)
         finally:
             self._is_calling = False
+        if begun_at is not None and (blocked_s := loop.time() - begun_at) > _BLOCKED_S:
+            log.warning("a handler of %r blocked the event loop for %.1f s", self.name, blocked_s)
 
     def _wake(self) -> None:
-        if self.task is None:
+        if self._tasks < self._max_tasks:
             self._run()
 
     def _run(self, begun: Awaitable[Any] | None = None) -> None:
-        self.task = asyncio.get_running_loop().create_task(
+        self._tasks += 1
+        task = asyncio.get_running_loop().create_task(
             self._consume(begun), name=f"hubbub {self.name}", context=self._context.copy()
         )
-        self._owner.handler_runs(self.task)
+        self._owner.handler_runs(task)
 
     async def _consume(self, begun: Awaitable[Any] | None) -> None:
         """Until the lane is empty; the next event starts it anew."""
@@ -240,13 +311,18 @@ class Registration(Lane):
                 _, event = self._take()
                 await self._finish(event)
         finally:
-            self.task = None
+            self._tasks -= 1
 
     async def _finish(self, work: Awaitable[Any] | ClientEvent) -> None:
         try:
-            result = work if inspect.isawaitable(work) else self.handler(work)
-            if inspect.isawaitable(result):
-                await result
+            if inspect.isawaitable(work):
+                await work
+            elif self._worker is not None:
+                await self._worker.run(self.handler, work)
+            else:
+                result = self.handler(work)
+                if inspect.isawaitable(result):
+                    await result
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -261,67 +337,3 @@ class Registration(Lane):
 
 def _raise(error: BaseException) -> None:
     raise error
-
-
-class EventStream(Lane):
-    """`async with … as events: async for event in events: …`.
-
-    The lane exists between the two ends of the block, over recoveries and reconnects; the loop
-    ends when the client is stopped, after the last queued event. After another start it can be
-    iterated again. One block for each stream.
-    """
-
-    def __init__(
-        self,
-        owner: Owner,
-        names: frozenset[str] | None,
-        group: str | None,
-        buffer: BufferOptions,
-        *,
-        open_: Callable[["EventStream"], None],
-    ) -> None:
-        super().__init__(owner, names, group, buffer)
-        self._open = open_
-        self._is_open = False
-        self._is_ended = False
-        self._news = asyncio.Event()
-
-    async def __aenter__(self) -> "EventStream":
-        if self._is_open or self.is_closed:
-            raise RuntimeError("a stream of events is for one `async with` block")
-        self._open(self)
-        self._is_open = True
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._is_open = False
-        self.close()
-
-    def close(self) -> None:
-        super().close()
-        self.end()
-
-    def __aiter__(self) -> "EventStream":
-        return self
-
-    async def __anext__(self) -> Any:
-        if not self._is_open:
-            raise RuntimeError("iterate inside `async with`")
-        while not self._queue:
-            if self._is_ended:
-                raise StopAsyncIteration
-            self._news.clear()
-            await self._news.wait()
-        return self._take()[1]
-
-    def begin(self) -> None:
-        """The client is started."""
-        self._is_ended = False
-
-    def end(self) -> None:
-        """The client is stopped."""
-        self._is_ended = True
-        self._news.set()
-
-    def _wake(self) -> None:
-        self._news.set()

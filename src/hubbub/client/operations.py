@@ -1,14 +1,18 @@
 """What an application asks of the service: groups, sends, events, invocations."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hubbub.client import failures, payloads
+from hubbub.client import failures
 from hubbub.client.calls import Calls
-from hubbub.client.options import DEFAULT, Default
+from hubbub.client.driver import Driver
+from hubbub.client.options import DEFAULT, Default, check_limit
+from hubbub.client.payloads import Payloads, checked
 from hubbub.protocol import client_events as ce
-from hubbub.protocol import names, values
+from hubbub.protocol import names
+from hubbub.protocol.errors import ConnectTimeoutError, InvocationError
 from hubbub.protocol.messages import (
     DataType,
     Invoke,
@@ -48,7 +52,9 @@ class Timeouts:
 class Operations:
     """The part of `Client` that asks. In a client that is coming up, or back, calls wait."""
 
+    _driver: Driver
     _calls: Calls
+    _payloads: Payloads
     _timeouts: Timeouts
 
     async def join_group(
@@ -96,10 +102,10 @@ class Operations:
             raise ValueError("ttl is 0 to 300 seconds")
         request = SendToGroup(
             names.group_name(group),
-            payloads.encode_payload(data, data_type),
+            self._payloads.encode(data, data_type),
             no_echo=no_echo,
             ttl_seconds=ttl,
-            metadata=payloads.checked(metadata),
+            metadata=checked(metadata),
         )
         return await self._send(request, ack_id, timeout, is_acked=not fire_and_forget)
 
@@ -117,8 +123,8 @@ class Operations:
         """Send an event to the application server. Raises: SendMessageError, ValueError."""
         request = SendEvent(
             names.event_name(name),
-            payloads.encode_payload(data, data_type),
-            metadata=payloads.checked(metadata),
+            self._payloads.encode(data, data_type),
+            metadata=checked(metadata),
         )
         return await self._send(request, ack_id, timeout, is_acked=not fire_and_forget)
 
@@ -138,7 +144,7 @@ class Operations:
         """
         payload = None
         if data is not None or data_type is not None:
-            payload = payloads.encode_payload(data, data_type)
+            payload = self._payloads.encode(data, data_type)
         request = Invoke(invocation_id or "", names.event_name(name), payload)
         limit = self._timeouts.invoke if isinstance(timeout, Default) else timeout
         done = await self._calls.operate(request, None, limit, is_acked=True)
@@ -146,7 +152,18 @@ class Operations:
         assert response is not None, "an invocation ends with a response"
         if response.error is not None:
             raise failures.invocation_error(response)
-        return _invoke_result(response)
+        return self._invoke_result(response)
+
+    async def ping(self, *, timeout: float = 5.0) -> float:
+        """Seconds until the service has answered. Raises: ConnectError, ConnectTimeoutError."""
+        check_limit("timeout", timeout)
+        self._driver.bind()
+        answer = self._driver.ping()
+        try:
+            async with asyncio.timeout(timeout):
+                return await answer
+        except TimeoutError:
+            raise ConnectTimeoutError("no pong came in time", phase="total") from None
 
     async def _send(
         self,
@@ -162,9 +179,16 @@ class Operations:
         done = await self._calls.operate(request, ack_id, limit, is_acked=is_acked)
         return SendResult(done.ack_id, done.is_duplicated)
 
-
-def _invoke_result(response: InvokeResponse) -> InvokeResult:
-    payload = response.payload
-    if payload is None:
-        return InvokeResult(response.invocation_id, None, None)
-    return InvokeResult(response.invocation_id, payload.data_type, values.decode(payload))
+    def _invoke_result(self, response: InvokeResponse) -> InvokeResult:
+        payload = response.payload
+        if payload is None:
+            return InvokeResult(response.invocation_id, None, None)
+        try:
+            data = self._payloads.decode(payload)
+        except (ValueError, RecursionError) as error:
+            raise InvocationError(
+                "the data of the answer cannot be decoded",
+                invocation_id=response.invocation_id,
+                outcome="unknown",
+            ) from error
+        return InvokeResult(response.invocation_id, payload.data_type, data)

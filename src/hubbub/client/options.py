@@ -9,8 +9,13 @@ from hubbub.protocol import client_events, limits
 
 
 class SubProtocol(Enum):
+    """The reliable ones are recovered after a lost link. Protobuf needs the package `protobuf`,
+    and has no invocations."""
+
     JSON = "json.webpubsub.azure.v1"
     JSON_RELIABLE = "json.reliable.webpubsub.azure.v1"
+    PROTOBUF = "protobuf.webpubsub.azure.v1"
+    PROTOBUF_RELIABLE = "protobuf.reliable.webpubsub.azure.v1"
 
 
 class Default(Enum):
@@ -26,34 +31,6 @@ def check_limit(name: str, seconds: float | None) -> None:
     """Raises: ValueError unless it is None or a time."""
     if seconds is not None and not 0 <= seconds < math.inf:
         raise ValueError(f"{name} must not be negative; None means no limit")
-
-
-def check_client_options(
-    *,
-    keep_alive_interval: float | None,
-    keep_alive_timeout: float | None,
-    start_timeout: float | None,
-    close_timeout: float,
-    max_auth_failures: int,
-    duplicate_policy: str,
-) -> None:
-    """Raises: ValueError."""
-    for name, seconds in (
-        ("keep_alive_interval", keep_alive_interval),
-        ("keep_alive_timeout", keep_alive_timeout),
-        ("start_timeout", start_timeout),
-        ("close_timeout", close_timeout),
-    ):
-        check_limit(name, seconds)
-        if seconds == 0:
-            raise ValueError(f"{name} must be above 0")
-    if keep_alive_interval is not None and keep_alive_timeout is not None:
-        if keep_alive_timeout <= keep_alive_interval:
-            raise ValueError("keep_alive_timeout must be above keep_alive_interval")
-    if max_auth_failures < 1:
-        raise ValueError("max_auth_failures must be at least 1")
-    if duplicate_policy not in ("raise", "resend"):
-        raise ValueError('duplicate_policy must be "raise" or "resend"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +95,24 @@ class BufferOptions:
 
     `overflow` when it is full: "block" stops reading from the socket until half of it is taken
     (then the service holds the messages, and closes a client that lets 1,000 pile up there);
-    "drop-oldest" and "drop-newest" drop messages and say so by `gap` events.
+    "drop-oldest" and "drop-newest" drop messages and say so by `gap` events; "disconnect" stops
+    the client with the reason `slow-consumer`.
 
-    While an operation waits for its answer reading goes on, so that a handler may wait for one;
-    only a queue with twice its limit, or 1,000 messages and 4 MiB where that is more, stops it
-    even then, and the operation may time out. A pause
-    longer than `keep_alive_timeout` looks like a dead link: it is recovered, and paused again.
+    While an operation waits for its answer a full queue goes on filling, so that a handler may
+    wait for one, up to twice its limit, or 1,000 messages and 4 MiB where that is more. There, or
+    after a pause of 10 s, a reliable client leaves the link, lets the queue drain to one half and
+    recovers: nothing is lost as long as the service still holds it. A client that is not reliable
+    drops what comes until then, and says so by `gap` events.
     """
 
     max_messages: int = 10_000
     max_bytes: int = 64 * 1_048_576
-    overflow: Literal["block", "drop-oldest", "drop-newest"] = "block"
+    overflow: Literal["block", "drop-oldest", "drop-newest", "disconnect"] = "block"
 
     def __post_init__(self) -> None:
         if self.max_messages < 1 or self.max_bytes < 1:
             raise ValueError("buffer limits must be above 0")
-        if self.overflow not in ("block", "drop-oldest", "drop-newest"):
-            raise ValueError('overflow must be "block", "drop-oldest" or "drop-newest"')
+        if self.overflow not in ("block", "drop-oldest", "drop-newest", "disconnect"):
+            raise ValueError(
+                'overflow must be "block", "drop-oldest", "drop-newest" or "disconnect"'
+            )

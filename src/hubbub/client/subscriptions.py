@@ -1,68 +1,91 @@
-"""What an application hears of: handlers and iterators."""
+"""What an application of the asyncio client hears of: handlers and iterators."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, overload
 
 from hubbub.client.dispatch import Dispatcher
-from hubbub.client.events import MESSAGES, NAMES
-from hubbub.client.inbox import EventStream, Handler, Registration
+from hubbub.client.events import (
+    MESSAGES,
+    ClientEvent,
+    GroupMessageEvent,
+    ServerMessageEvent,
+)
+from hubbub.client.inbox import Registration
+from hubbub.client.iterators import EventStream, StreamLane
+from hubbub.client.listening import HandlerOptions, Listening, check_name
 from hubbub.client.options import BufferOptions
 
 
-class Subscriptions:
+class Subscriptions(Listening[Registration]):
     """The part of `Client` that listens. Before a start, during and after it is the same."""
 
     _dispatcher: Dispatcher
     _buffer: BufferOptions
 
-    def on(
-        self,
-        event: str,
-        handler: Handler | None = None,
-        *,
-        group: str | None = None,
-        buffer: BufferOptions | None = None,
-    ) -> Any:
-        """Call `handler` for each event of this name; also as a decorator.
-
-        `async def` or a plain, quick function. `group`: only messages of this group. Returns the
-        registration (the decorator returns the handler). Raises: ValueError for unknown names.
-        """
-        if event not in NAMES.values():
-            known = ", ".join(sorted(NAMES.values()))
-            raise ValueError(f"there is no event {event!r}; there are {known}")
-        if handler is None:
-
-            def register(function: Handler) -> Handler:
-                self.on(event, function, group=group, buffer=buffer)
-                return function
-
-            return register
-        registration = Registration(self._dispatcher, event, handler, group, buffer or self._buffer)
+    def _register(
+        self, event: str, handler: Callable[[Any], object], options: HandlerOptions
+    ) -> Registration:
+        registration = Registration(
+            self._dispatcher,
+            event,
+            handler,
+            options.get("group"),
+            options.get("buffer") or self._buffer,
+            max_concurrency=options.get("max_concurrency", 1),
+            thread=options.get("thread", False),
+        )
         self._dispatcher.add(registration)
         return registration
 
-    def off(self, event: str, handler: Handler) -> None:
-        """Take off the oldest registration of this handler; nothing happens without one."""
+    def _unregister(self, event: str, handler: Callable[[Any], object]) -> None:
         registration = self._dispatcher.find(event, handler)
         if registration is not None:
             registration.close()
 
+    @overload
     def messages(
-        self, *, group: str | None = None, buffer: BufferOptions | None = None
-    ) -> EventStream:
-        """Messages as an async iterator: of one group, or all, those of the server included."""
-        wanted = MESSAGES if group is None else frozenset({"group-message"})
-        return self._stream(wanted, group, buffer)
+        self, *, group: str, buffer: BufferOptions | None = None, forever: bool = False
+    ) -> EventStream[GroupMessageEvent]: ...
+    @overload
+    def messages(
+        self, *, group: None = None, buffer: BufferOptions | None = None, forever: bool = False
+    ) -> EventStream[GroupMessageEvent | ServerMessageEvent]: ...
 
-    def events(self, *wanted: str, buffer: BufferOptions | None = None) -> EventStream:
-        """Events as an async iterator, in one order; without names all of them."""
-        unknown = set(wanted) - set(NAMES.values())
-        if unknown:
-            raise ValueError(f"there is no event {sorted(unknown)[0]!r}")
-        return self._stream(frozenset(wanted) or None, None, buffer)
+    def messages(
+        self,
+        *,
+        group: str | None = None,
+        buffer: BufferOptions | None = None,
+        forever: bool = False,
+    ) -> EventStream[Any]:
+        """Messages as an async iterator: of one group, or all, those of the server included.
+
+        It ends when the client is stopped, unless `forever`: then it waits for the next start.
+        """
+        wanted = MESSAGES if group is None else frozenset({"group-message"})
+        return self._stream(wanted, group, buffer, forever)
+
+    def events(
+        self, *wanted: str, buffer: BufferOptions | None = None, forever: bool = False
+    ) -> EventStream[ClientEvent]:
+        """Events as an async iterator, in one order; without names all of them.
+
+        `forever`: as of `messages`. Raises: ValueError for unknown names.
+        """
+        for name in wanted:
+            check_name(name)
+        return self._stream(frozenset(wanted) or None, None, buffer, forever)
 
     def _stream(
-        self, wanted: frozenset[str] | None, group: str | None, buffer: BufferOptions | None
-    ) -> EventStream:
-        dispatcher = self._dispatcher
-        return EventStream(dispatcher, wanted, group, buffer or self._buffer, open_=dispatcher.add)
+        self,
+        wanted: frozenset[str] | None,
+        group: str | None,
+        buffer: BufferOptions | None,
+        forever: bool,
+    ) -> EventStream[Any]:
+        dispatcher, limits = self._dispatcher, buffer or self._buffer
+
+        def make() -> StreamLane:
+            return StreamLane(dispatcher, wanted, group, limits, forever=forever)
+
+        return EventStream(make, dispatcher.add)

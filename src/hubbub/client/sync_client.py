@@ -1,45 +1,50 @@
-"""The blocking twin of `Client`: the same calls without `await`, for programs with threads.
+"""The blocking twin: the asyncio client in a thread of its own, for programs without asyncio.
 
-A façade: one asyncio client in a loop of its own thread does everything. Handlers are plain
-functions and run in a thread for each registration, one call at a time, so order holds and a
-handler may call the client, `stop()` included.
+Every method hands its work to that thread and waits. Handlers are plain functions; each has its own
+thread, where its events come one at a time, so that a slow one delays neither the reader nor another
+handler and may call the client, `stop()` included.
 """
 
-import asyncio
 import atexit
 import concurrent.futures
 import inspect
-import os
-import queue
-import threading
 import weakref
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack, overload
 
 from hubbub.client.async_client import Client, State
+from hubbub.client.client_options import ClientOptions
 from hubbub.client.credential import CredentialProvider
-from hubbub.client.inbox import EventStream, Registration
+from hubbub.client.events import ClientEvent, GroupMessageEvent, ServerMessageEvent
+from hubbub.client.inbox import present_handler
+from hubbub.client.listening import HandlerOptions, Listening
 from hubbub.client.operations import InvokeResult, SendResult
 from hubbub.client.options import DEFAULT, BufferOptions, Default
+from hubbub.client.portal import Portal
+from hubbub.client.stats import ClientStats
+from hubbub.client.sync_streams import SyncEventStream, SyncRegistration
 from hubbub.protocol.client_events import StoppedEvent
-from hubbub.protocol.errors import ClientStateError, ClientStoppedError
 
 _T = TypeVar("_T")
 _EXIT_S = 1.0
 """How long the end of the interpreter may take for clients that nobody has stopped."""
 
 
-class SyncClient:
+class SyncClient(Listening[SyncRegistration]):
     """One connection to a hub; any thread may call. Options, events and errors as of `Client`."""
 
-    def __init__(self, credential: str | CredentialProvider, **options: Any) -> None:
+    def __init__(
+        self,
+        credential: str | CredentialProvider,
+        *,
+        portal: Portal | None = None,
+        **options: Unpack[ClientOptions],
+    ) -> None:
+        """`portal`: a thread that is shared with other clients; its owner closes it."""
         self._client = Client(credential, **options)
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._pid = os.getpid()
-        self._handlers: list[SyncRegistration] = []
+        self._portal = portal or Portal()
+        self._owns_portal = portal is None
         _open_clients.add(self)
 
     # --- what is known -----------------------------------------------------------------------
@@ -62,37 +67,43 @@ class SyncClient:
 
     @property
     def groups(self) -> frozenset[str]:
-        return self.call(self._read_groups())
-
-    async def _read_groups(self) -> frozenset[str]:
-        return self._client.groups
+        return self._read(lambda: self._client.groups)
 
     @property
     def joined_groups(self) -> frozenset[str]:
-        return self.call(self._read_joined_groups())
+        return self._read(lambda: self._client.joined_groups)
 
-    async def _read_joined_groups(self) -> frozenset[str]:
-        return self._client.joined_groups
+    @property
+    def stats(self) -> ClientStats:
+        return self._read(lambda: self._client.stats)
+
+    def _read(self, what: Callable[[], _T]) -> _T:
+        async def read() -> _T:
+            return what()
+
+        return self._portal.call(read()) if self._portal.is_running else what()
 
     def __repr__(self) -> str:
         return f"Sync{self._client!r}"
 
     # --- life --------------------------------------------------------------------------------
 
-    def start(self) -> None:
+    def start(self, *, timeout: float | Default | None = DEFAULT) -> None:
         """As `Client.start`."""
-        self.call(self._client.start())
+        self._portal.call(self._client.start(timeout=timeout))
 
-    def stop(self) -> None:
+    def stop(self, *, drain: bool = False, timeout: float | Default | None = DEFAULT) -> None:
         """As `Client.stop`; in a handler too. Ends the thread of the client's loop."""
-        if self._loop is None:
+        if not self._portal.is_running:
             return
-        mine = _running.registration
+        caller = present_handler()
+        is_inside = caller is not None and self._client.is_handler(caller)
+        own = caller if is_inside else None
         try:
-            self.call(self._client.stop_from(mine.inner if mine is not None else None))
+            self._portal.call(self._client.stop_from(own, drain=drain, timeout=timeout))
         finally:
-            if mine is None:
-                self._end_thread()
+            if self._owns_portal and not is_inside:
+                self._portal.close()
 
     def __enter__(self) -> Self:
         self.start()
@@ -106,13 +117,13 @@ class SyncClient:
     ) -> None:
         self.stop()
 
-    def wait_connected(self) -> None:
+    def wait_connected(self, *, timeout: float | None = None) -> None:
         """As `Client.wait_connected`."""
-        self.call(self._client.wait_connected())
+        self._portal.call(self._client.wait_connected(timeout=timeout))
 
     def wait_stopped(self) -> StoppedEvent | None:
         """As `Client.wait_stopped`."""
-        return self.call(self._client.wait_stopped())
+        return self._portal.call(self._client.wait_stopped())
 
     # --- operations --------------------------------------------------------------------------
 
@@ -124,7 +135,7 @@ class SyncClient:
         timeout: float | Default | None = DEFAULT,
     ) -> SendResult:
         """As `Client.join_group`."""
-        return self.call(self._client.join_group(group, ack_id=ack_id, timeout=timeout))
+        return self._portal.call(self._client.join_group(group, ack_id=ack_id, timeout=timeout))
 
     def leave_group(
         self,
@@ -134,7 +145,7 @@ class SyncClient:
         timeout: float | Default | None = DEFAULT,
     ) -> SendResult:
         """As `Client.leave_group`."""
-        return self.call(self._client.leave_group(group, ack_id=ack_id, timeout=timeout))
+        return self._portal.call(self._client.leave_group(group, ack_id=ack_id, timeout=timeout))
 
     def send_to_group(
         self,
@@ -150,7 +161,7 @@ class SyncClient:
         timeout: float | Default | None = DEFAULT,
     ) -> SendResult:
         """As `Client.send_to_group`."""
-        return self.call(
+        return self._portal.call(
             self._client.send_to_group(
                 group,
                 data,
@@ -176,7 +187,7 @@ class SyncClient:
         timeout: float | Default | None = DEFAULT,
     ) -> SendResult:
         """As `Client.send_event`."""
-        return self.call(
+        return self._portal.call(
             self._client.send_event(
                 name,
                 data,
@@ -198,254 +209,91 @@ class SyncClient:
         timeout: float | Default | None = DEFAULT,
     ) -> InvokeResult:
         """As `Client.invoke_event`."""
-        return self.call(
+        return self._portal.call(
             self._client.invoke_event(
                 name, data, data_type, invocation_id=invocation_id, timeout=timeout
             )
         )
 
+    def ping(self, *, timeout: float = 5.0) -> float:
+        """As `Client.ping`."""
+        return self._portal.call(self._client.ping(timeout=timeout))
+
     # --- handlers and iterators --------------------------------------------------------------
 
-    def on(
+    def _register(
+        self, event: str, handler: Callable[[Any], object], options: HandlerOptions
+    ) -> SyncRegistration:
+        if inspect.iscoroutinefunction(handler):
+            raise TypeError("a handler of SyncClient is a plain function; see Client")
+        options["thread"] = True
+
+        async def register() -> SyncRegistration:
+            return SyncRegistration(self._portal, self._client.on(event, handler, **options))
+
+        return self._portal.call(register())
+
+    def _unregister(self, event: str, handler: Callable[[Any], object]) -> None:
+        async def unregister() -> None:
+            self._client.off(event, handler)
+
+        self._portal.call(unregister())
+
+    @overload
+    def messages(
+        self, *, group: str, buffer: BufferOptions | None = None, forever: bool = False
+    ) -> SyncEventStream[GroupMessageEvent]: ...
+    @overload
+    def messages(
+        self, *, group: None = None, buffer: BufferOptions | None = None, forever: bool = False
+    ) -> SyncEventStream[GroupMessageEvent | ServerMessageEvent]: ...
+
+    def messages(
         self,
-        event: str,
-        handler: Callable[[Any], object] | None = None,
         *,
         group: str | None = None,
         buffer: BufferOptions | None = None,
-    ) -> Any:
-        """As `Client.on`, with a plain function that may take its time."""
-        if handler is None:
-
-            def register(function: Callable[[Any], object]) -> Callable[[Any], object]:
-                self.on(event, function, group=group, buffer=buffer)
-                return function
-
-            return register
-        if inspect.iscoroutinefunction(handler):
-            raise TypeError("a handler of SyncClient is a plain function; see Client")
-        registration = SyncRegistration(self, event, handler)
-        registration.inner = self.call(self._register(registration, group, buffer))
-        self._handlers.append(registration)
-        return registration
-
-    async def _register(
-        self, registration: "SyncRegistration", group: str | None, buffer: BufferOptions | None
-    ) -> Registration:
-        inner = self._client.on(registration.name, registration.run, group=group, buffer=buffer)
-        assert isinstance(inner, Registration), "a handler was given"
-        return inner
-
-    def off(self, event: str, handler: Callable[[Any], object]) -> None:
-        """As `Client.off`."""
-        for registration in self._handlers:
-            if registration.name == event and registration.handler == handler:
-                registration.close()
-                return
-
-    def messages(
-        self, *, group: str | None = None, buffer: BufferOptions | None = None
-    ) -> "SyncEventStream":
+        forever: bool = False,
+    ) -> SyncEventStream[Any]:
         """As `Client.messages`: `with client.messages() as ms: for m in ms: …`."""
-        return SyncEventStream(self, lambda: self._client.messages(group=group, buffer=buffer))
+        if group is None:
+            return SyncEventStream(
+                self._portal, lambda: self._client.messages(buffer=buffer, forever=forever)
+            )
+        return SyncEventStream(
+            self._portal,
+            lambda: self._client.messages(group=group, buffer=buffer, forever=forever),
+        )
 
-    def events(self, *wanted: str, buffer: BufferOptions | None = None) -> "SyncEventStream":
+    def events(
+        self, *wanted: str, buffer: BufferOptions | None = None, forever: bool = False
+    ) -> SyncEventStream[ClientEvent]:
         """As `Client.events`."""
-        return SyncEventStream(self, lambda: self._client.events(*wanted, buffer=buffer))
+        return SyncEventStream(
+            self._portal, lambda: self._client.events(*wanted, buffer=buffer, forever=forever)
+        )
 
-    # --- the thread --------------------------------------------------------------------------
-
-    def call(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run in the loop's thread and wait. Ctrl-C while waiting cancels the work."""
-        with self._lock:  # so that whatever was handed to a loop is before the end of it
-            try:
-                loop = self._running_loop()
-            except BaseException:
-                work.close()
-                raise
-            future = asyncio.run_coroutine_threadsafe(work, loop)
-        try:
-            return future.result()
-        except concurrent.futures.CancelledError:
-            raise ClientStoppedError("the client was stopped meanwhile") from None
-        except KeyboardInterrupt:
-            future.cancel()
-            raise
-
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if os.getpid() != self._pid:
-            raise RuntimeError("a client cannot be used in a forked process: make one there")
-        if threading.current_thread() is self._thread:
-            raise RuntimeError(
-                "this is the client's own thread: calling it here would wait for ever"
-            )
-        if self._loop is None:
-            self._loop = asyncio.new_event_loop()
-            self._thread = threading.Thread(
-                target=self._loop.run_forever, name="hubbub client", daemon=True
-            )
-            self._thread.start()
-        return self._loop
-
-    def _end_thread(self) -> None:
-        with self._lock:
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is None or thread is None:
-            return
-        for registration in self._handlers:
-            registration.end_thread()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.run_until_complete(_end_calls())
-        loop.close()
-
-    @property
-    def has_loop(self) -> bool:
-        return self._loop is not None
-
-    def forget(self, registration: "SyncRegistration") -> None:
-        if registration in self._handlers:
-            self._handlers.remove(registration)
-
-    def stop_at_exit(self) -> None:
-        """The interpreter ends: say goodbye where it is quick, wait for nothing else."""
-        loop = self._loop
-        if loop is None or os.getpid() != self._pid:
-            return
-        future = asyncio.run_coroutine_threadsafe(self._client.stop(), loop)
-        concurrent.futures.wait([future], timeout=_EXIT_S)
+    def stop_at_exit(self) -> "concurrent.futures.Future[None] | None":
+        """The interpreter ends: say goodbye where there is somebody to say it to."""
+        if not self._portal.is_running:
+            return None
+        return self._portal.submit(self._client.stop())
 
 
-class SyncRegistration:
-    """A handler and the thread that calls it."""
-
-    def __init__(self, client: SyncClient, name: str, handler: Callable[[Any], object]) -> None:
-        self.name = name
-        self.handler = handler
-        self.inner: Registration | None = None
-        self._client = client
-        self._executor: concurrent.futures.ThreadPoolExecutor | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Call the handler no more. Idempotent."""
-        inner = self.inner
-        if inner is not None:
-            self._client.call(_close(inner))
-        self._client.forget(self)
-        self.end_thread()
-
-    async def run(self, event: Any) -> None:
-        """One event, in this handler's thread; the lane gives them one at a time."""
-        if self._executor is None:
-            self._executor = concurrent.futures.ThreadPoolExecutor(
-                1, thread_name_prefix=f"hubbub {self.name}"
-            )
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._executor, self._run_here, event)
-
-    def _run_here(self, event: Any) -> None:
-        _running.registration = self
-        self.handler(event)
-
-    def end_thread(self) -> None:
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=False)
-
-
-class SyncEventStream:
-    """`with … as events: for event in events: …`; `events.get(timeout=1)` waits for one."""
-
-    def __init__(self, client: SyncClient, make: Callable[[], EventStream]) -> None:
-        self._client = client
-        self._make = make
-        self._stream: EventStream | None = None
-
-    def __enter__(self) -> Self:
-        self._stream = self._client.call(self._open())
-        return self
-
-    async def _open(self) -> EventStream:
-        return await self._make().__aenter__()
-
-    def __exit__(self, *_: object) -> None:
-        stream, self._stream = self._stream, None
-        if stream is not None and self._client.has_loop:
-            self._client.call(_close(stream))
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> Any:
-        if self._stream is None:
-            raise RuntimeError("iterate inside `with`")
-        event = self._client.call(self._next(None))
-        if event is _END:
-            raise StopIteration
-        return event
-
-    def get(self, timeout: float | None = None) -> Any:
-        """The next event. Raises: queue.Empty when none came in time; ClientStateError at the end."""
-        if self._stream is None:
-            raise RuntimeError("iterate inside `with`")
-        try:
-            event = self._client.call(self._next(timeout))
-        except TimeoutError:
-            raise queue.Empty from None
-        if event is _END:
-            raise ClientStateError("the client is stopped")
-        return event
-
-    async def _next(self, timeout: float | None) -> Any:
-        assert self._stream is not None, "checked by the caller"
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._stream.__anext__()
-        except StopAsyncIteration:
-            return _END
-
-
-async def _end_calls() -> None:
-    """Calls of other threads that came at the very end: they end too, or are cancelled."""
-    await asyncio.sleep(0)
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    if rest:
-        _, late = await asyncio.wait(rest, timeout=0.1)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-
-
-async def _close(lane: Registration | EventStream) -> None:
-    lane.close()
-
-
-def connect_sync(credential: str | CredentialProvider, **options: Any) -> SyncClient:
+def connect_sync(
+    credential: str | CredentialProvider,
+    *,
+    portal: Portal | None = None,
+    **options: Unpack[ClientOptions],
+) -> SyncClient:
     """`with connect_sync(url) as client: …`; options as of `Client`."""
-    return SyncClient(credential, **options)
+    return SyncClient(credential, portal=portal, **options)
 
 
-_END = object()
-
-
-class _Running(threading.local):
-    """Which handler this thread is in."""
-
-    registration: SyncRegistration | None = None
-
-
-_running = _Running()
 _open_clients: "weakref.WeakSet[SyncClient]" = weakref.WeakSet()
 
 
 @atexit.register
 def _stop_all() -> None:
-    for client in list(_open_clients):
-        client.stop_at_exit()
+    stopping = [client.stop_at_exit() for client in list(_open_clients)]
+    concurrent.futures.wait([end for end in stopping if end is not None], timeout=_EXIT_S)

@@ -32,7 +32,8 @@ class TransportOptions:
     """`max_message_bytes`: of one received message; answers of a backend may be 22 MiB.
 
     `max_send_bytes`: of one sent message; the service closes on more. `headers`: of the handshake,
-    added to or in place of ours. `proxy`: "http://…" or "socks5://…".
+    added to or in place of ours. `proxy`: "http://…" or "socks5://…". `open_timeout`: of TCP, TLS
+    and the handshake in seconds; in the handshake the service may wait for an event handler.
     """
 
     ssl_context: ssl.SSLContext | None = field(default=None, repr=False)
@@ -40,6 +41,11 @@ class TransportOptions:
     headers: Mapping[str, str] = field(default_factory=lambda: dict[str, str](), repr=False)
     max_message_bytes: int = 32 * 1_048_576
     max_send_bytes: int = 1_048_576
+    open_timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.max_message_bytes < 1 or self.max_send_bytes < 1 or not 0 < self.open_timeout:
+            raise ValueError("limits of the transport must be above 0")
 
 
 class Owner(Protocol):
@@ -50,18 +56,26 @@ class Owner(Protocol):
 
     def on_message(self, data: bytes) -> None: ...
 
-    def on_life(self) -> None:
+    def on_life(self, *, is_pong: bool) -> None:
         """A frame that is no message: a pong, a ping."""
 
-    def on_lost(self, close_code: int | None, error: str, *, is_too_large: bool) -> None:
+    def on_lost(self, close_code: int | None, reason: str, *, is_too_large: bool) -> None:
         """The last call; exactly one, unless the transport was aborted."""
 
 
 class Transport(picows.WSListener):
     """`abort` ends all callbacks at once."""
 
-    def __init__(self, owner: Owner, subprotocol: str, options: TransportOptions) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        subprotocol: str,
+        options: TransportOptions,
+        *,
+        is_binary: bool = False,
+    ) -> None:
         self._owner: Owner | None = owner
+        self._kind = _BINARY if is_binary else _TEXT
         self._subprotocol = subprotocol
         self._options = options
         self._max_message_bytes = options.max_message_bytes
@@ -71,6 +85,7 @@ class Transport(picows.WSListener):
         """Of a handshake that runs."""
         self._fragments: bytearray | None = None
         self._close_code: int | None = None
+        self._close_reason = ""
         self._is_too_large = False
         self._is_closing = False
         """The close frame was ours or an answer; otherwise picows has sent one for an error."""
@@ -105,10 +120,12 @@ class Transport(picows.WSListener):
             raise
         except picows.WSInvalidStatusError as error:
             raise _refused(error) from None
-        except Exception as error:  # of the library, the proxy or TLS: no class in common
+        except OSError as error:  # TLS too; its text holds no address
             self.abort()
-            reason = f"{type(error).__name__}: {_text_of(error)}"
-            raise ConnectError(f"cannot connect: {reason}") from None
+            raise ConnectError(f"cannot connect: {_text_of(error)}") from error
+        except Exception as error:  # of the library or the proxy: no class in common
+            self.abort()
+            raise ConnectError(f"cannot connect: {type(error).__name__}") from None
         if self._refusal is not None:
             raise self._refusal
         if self._ws is None:  # picows returns without a word when the peer hangs up before 101
@@ -141,9 +158,14 @@ class Transport(picows.WSListener):
 
     # --- out ---------------------------------------------------------------------------------
 
-    def send(self, text: bytes) -> None:
+    def send(self, data: bytes) -> None:
         if self._ws is not None:
-            self._ws.send(_TEXT, text)
+            self._ws.send(self._kind, data)
+
+    def ping(self) -> None:
+        """A WebSocket ping; `on_life` comes with the pong."""
+        if self._ws is not None:
+            self._ws.send_ping()
 
     def close(self, code: int) -> None:
         """Write the close frame; `on_lost` comes when the peer has answered or gone."""
@@ -202,7 +224,7 @@ class Transport(picows.WSListener):
             elif kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
                 self._join(transport, owner, frame)
             else:
-                owner.on_life()
+                owner.on_life(is_pong=kind is _PONG)
         except Exception:
             log.exception("a received frame could not be handled")
             transport.disconnect(graceful=False)
@@ -210,6 +232,7 @@ class Transport(picows.WSListener):
     def _closed_by_peer(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         data = frame.get_payload_as_bytes()
         self._close_code = int.from_bytes(data[:2], "big") if len(data) >= 2 else None
+        self._close_reason = data[2:].decode(errors="replace")
         if not transport.is_close_frame_sent:
             self._is_closing = True
             transport.send(_CLOSE, data[:2])
@@ -244,7 +267,7 @@ class Transport(picows.WSListener):
             and sent is not None
             and sent.code == picows.WSCloseCode.MESSAGE_TOO_BIG
         )
-        owner.on_lost(self._close_code, "", is_too_large=too_large)
+        owner.on_lost(self._close_code, self._close_reason, is_too_large=too_large)
 
     def pause_writing(self) -> None:
         if self._owner is not None:
@@ -260,26 +283,13 @@ async def _see_end(transport: picows.WSTransport) -> None:
         await transport.wait_disconnected()
 
 
-class RefusedHandshake(ConnectError):
-    """The service answered with an HTTP status. `retry_after_s`: what it asks for, or None."""
-
-    retry_after_s: float | None = None
-
-
-class UnauthorizedHandshake(RefusedHandshake, AuthenticationError):
-    """401 or 403."""
-
-
-def _refused(error: picows.WSInvalidStatusError) -> RefusedHandshake:
+def _refused(error: picows.WSInvalidStatusError) -> ConnectError:
     response = error.response
     status = int(response.status) if response is not None else None
-    kind = UnauthorizedHandshake if status in (401, 403) else RefusedHandshake
-    refused = kind(f"the service answered {status}", status=status)
-    text = response.headers.get("Retry-After", "") if response is not None else ""
-    refused.retry_after_s = float(text) if text.isascii() and text.isdigit() else None
-    return refused
+    headers = dict(response.headers) if response is not None else {}
+    kind = AuthenticationError if status in (401, 403) else ConnectError
+    return kind(f"the service answered {status}", status=status, headers=headers)
 
 
-def _text_of(error: Exception) -> str:
-    """What an error says, as long as it cannot hold the address."""
-    return error.strerror or "" if isinstance(error, OSError) else ""
+def _text_of(error: OSError) -> str:
+    return f"{type(error).__name__}: {error.strerror or ''}"

@@ -157,7 +157,9 @@ OperationRequest = JoinGroup | LeaveGroup | SendToGroup | SendEvent | Invoke | G
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    pass
+    """`limit_s`: of the whole start in place of the option; infinite: none."""
+
+    limit_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,10 @@ class CancelStart:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    pass
+    """`close_s`: limit of the closing handshake in place of the option. `reason`: for `stopped`."""
+
+    close_s: float | None = None
+    reason: str = "requested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +182,11 @@ class UrlObtained:
 
 @dataclass(frozen=True, slots=True)
 class UrlFailed:
+    """`retry_after_s`: what an application server asked for."""
+
     link: int
     error: str
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,14 +208,15 @@ class SocketFailed:
 class SocketLost:
     """An open socket ended, by either side or by a failed write.
 
-    `close_code`: of the peer's close frame, None without one. `is_too_large`: we ended it,
-    because of a frame above our own limit.
+    `close_code`, `reason`: of the peer's close frame, None and "" without one. `is_too_large`: we
+    ended it, because of a frame above our own limit.
     """
 
     link: int
     close_code: int | None = None
     error: str = ""
     is_too_large: bool = False
+    reason: str = ""
 
     @property
     def text(self) -> str:
@@ -230,6 +239,13 @@ class Undecodable:
     """A frame that is no message; it is proof of life, and perhaps a message was in it."""
 
     link: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Whether the socket is read at all: silence proves nothing while it is not."""
+
+    is_paused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +334,7 @@ StreamInput = (
 LinkInput = (
     UrlObtained | UrlFailed | SocketOpened | SocketFailed | SocketLost | Received | Undecodable
 )
-Input = Start | CancelStart | Stop | LinkInput | TimerDue | Submit | Cancel | StreamInput
+Input = Start | CancelStart | Stop | LinkInput | Reading | TimerDue | Submit | Cancel | StreamInput
 
 
 # --- actions ----------------------------------------------------------------------------------
@@ -410,7 +426,10 @@ class OperationDone:
 
 @dataclass(frozen=True, slots=True)
 class OperationFailed:
-    """`is_retryable`: the same call with the same ack id cannot be executed twice."""
+    """`is_retryable`: the same call with the same ack id cannot be executed twice.
+
+    `connection_id`: of the connection on which it was written, None if it was not.
+    """
 
     key: OperationKey
     cause: Cause
@@ -419,6 +438,8 @@ class OperationFailed:
     error: ErrorDetail | None = None
     attempts: int = 0
     is_retryable: bool = False
+    invocation_id: str = ""
+    connection_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -435,6 +456,7 @@ class StartFailed:
     status: int | None = None
     close_code: int | None = None
     is_timeout: bool = False
+    close_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -506,13 +528,17 @@ class DisconnectedEvent:
     close_code: int | None
     cause: str
     will_reconnect: bool
+    close_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RecoveringEvent:
+    """The link is lost, the connection perhaps not: it is tried to go on with it."""
+
     connection_id: str
     close_code: int | None
     cause: str
+    close_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -565,7 +591,7 @@ class GroupStatesChangedEvent:
 @dataclass(frozen=True, slots=True)
 class StoppedEvent:
     """The last event until the next start. `reason`: requested, reconnect-disabled,
-    retries-exhausted, auth-failed, or internal-error (a fault of this library)."""
+    retries-exhausted, auth-failed, slow-consumer, or internal-error (a fault of this library)."""
 
     reason: str
     error: str

@@ -1,5 +1,7 @@
 """Which groups a client wants to be in, which it is in, and the rejoin after a new connection."""
 
+from collections.abc import Iterable
+
 from hubbub.protocol.client_events import OperationKey
 from hubbub.protocol.messages import ErrorDetail
 
@@ -13,8 +15,8 @@ class Groups:
 
     __slots__ = ("_unanswered", "_wished", "failed", "is_rejoining", "joined")
 
-    def __init__(self) -> None:
-        self._wished: dict[str, OperationKey | None] = {}
+    def __init__(self, wished: Iterable[str] = ()) -> None:
+        self._wished: dict[str, OperationKey | None] = dict.fromkeys(wished)
         self._unanswered: set[str] = set()
         self.joined: set[str] = set()
         self.failed: dict[str, ErrorDetail] = {}

@@ -21,7 +21,8 @@ class Inbound:
         "largest",
     )
 
-    def __init__(self, options: ClientOptions) -> None:
+    def __init__(self, options: ClientOptions, counted: "Inbound | None" = None) -> None:
+        """`counted`: of the connection before; its totals go on."""
         self._options = options
         self._messages = 0
         self._bytes = 0
@@ -30,8 +31,8 @@ class Inbound:
         self.ack_at: float | None = None
         """When the next sequence ack is due."""
         self.has_message = False
-        self.duplicates = 0
-        self.jumps = 0
+        self.duplicates: int = counted.duplicates if counted is not None else 0
+        self.jumps: int = counted.jumps if counted is not None else 0
 
     def accept(self, message: Numbered, size_bytes: int, now: float) -> bool:
         """Count a message; False: it was there before and must not be delivered again.

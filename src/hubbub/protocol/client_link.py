@@ -37,12 +37,13 @@ class Step(StrEnum):
 class Link:
     """The present try. `number` rises with each, so that late inputs of an old one are known."""
 
-    __slots__ = ("_actions", "_options", "due", "number", "step")
+    __slots__ = ("_actions", "_options", "due", "failures", "number", "step")
 
     def __init__(self, options: ClientOptions, actions: list[Action]) -> None:
         self._options = options
         self._actions = actions
         self.number = 0
+        self.failures = 0
         self.step = Step.NONE
         self.due: float | None = None
         """Limit of the present step."""
@@ -82,6 +83,7 @@ class Link:
 
     def end(self, why: LinkInput | Timer) -> StartFailed:
         """The try has failed: drop what is left of it, and say what went wrong."""
+        self.failures += 1
         phase = self.step.value
         match why:
             case UrlFailed():
@@ -89,7 +91,8 @@ class Link:
             case SocketFailed():
                 failure = StartFailed(phase, why.error, status=why.status)
             case SocketLost():
-                failure = StartFailed(phase, why.text, close_code=why.close_code)
+                code, reason = why.close_code, why.reason
+                failure = StartFailed(phase, why.text, close_code=code, close_reason=reason)
             case _:
                 failure = StartFailed(phase, "timed out", is_timeout=True)
         self.drop(is_gone=not isinstance(why, Timer))
@@ -187,6 +190,6 @@ def is_unauthorized(failure: StartFailed) -> bool:
 
 
 def _retry_after_s(why: LinkInput | Timer | None) -> float:
-    if isinstance(why, SocketFailed) and why.retry_after_s is not None:
+    if isinstance(why, SocketFailed | UrlFailed) and why.retry_after_s is not None:
         return min(why.retry_after_s, _MAX_RETRY_AFTER_S)
     return 0

@@ -107,6 +107,8 @@ class Operations:
         self._actions = actions
         self._draw = draw
         self._invocation_prefix = invocation_prefix
+        self.connection_id: str | None = None
+        """Of the last connection."""
         self._last_number = 0
         self._last_ack_id = 0
         self._last_invocation = 0
@@ -124,11 +126,17 @@ class Operations:
         """Those that have a place, in its order."""
         self._last_place = 0
         self._to_cancel: list[str] = []
+        self.retried = 0
+        """Repeats after a refusal, so far."""
         self._alarms: list[tuple[float, int]] = []
 
     @property
     def pending(self) -> int:
         return len(self._by_key)
+
+    @property
+    def pending_invocations(self) -> int:
+        return len(self._by_invocation)
 
     # --- what the application asks ------------------------------------------------------------
 
@@ -284,6 +292,7 @@ class Operations:
         operation.refused = operation.refused or error
         operation.progress = Progress.PAUSING
         operation.retries += 1
+        self.retried += 1
         pause_s = self._options.message_retry.pause_s(operation.retries, self._draw())
         operation.retry_at = now + pause_s
         self._set_alarm(operation.retry_at, operation)
@@ -545,12 +554,12 @@ class Operations:
             if self._groups.is_wished(operation.request.group):
                 self._rejoin(operation.request.group)
 
-    @staticmethod
     def _failure(
-        operation: Operation, cause: Cause, outcome: Outcome, error: ErrorDetail | None
+        self, operation: Operation, cause: Cause, outcome: Outcome, error: ErrorDetail | None
     ) -> OperationFailed | None:
         if operation.key is None:
             return None
+        request = operation.request
         is_same_connection = cause not in (Cause.CONNECTION_LOST, Cause.STOPPED)
         return OperationFailed(
             operation.key,
@@ -563,6 +572,8 @@ class Operations:
             or (
                 outcome is Outcome.UNKNOWN
                 and is_same_connection
-                and not isinstance(operation.request, Invoke)
+                and not isinstance(request, Invoke)
             ),
+            invocation_id=request.invocation_id if isinstance(request, Invoke) else "",
+            connection_id=self.connection_id if operation.attempts else None,
         )

@@ -6,8 +6,9 @@ the application asked for is in `client_operations`, the groups in `client_group
 ids in `client_inbound`, the socket of the moment in `client_link`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from math import inf
 
 from hubbub.protocol.client_events import (
     Action,
@@ -24,6 +25,7 @@ from hubbub.protocol.client_events import (
     GapEvent,
     Input,
     LinkInput,
+    Reading,
     Received,
     ReconnectingEvent,
     RecoveredEvent,
@@ -92,6 +94,7 @@ class ClientSession:
 
     Args:   draw: gives numbers spread evenly over 0 to 1; pauses are spread with it.
             invocation_prefix: makes generated invocation ids unique.
+            groups: to be in from the first connection on.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class ClientSession:
         *,
         draw: Callable[[], float],
         invocation_prefix: str = "",
+        groups: Iterable[str] = (),
     ) -> None:
         options = options or ClientOptions()
         self._options = options
@@ -108,7 +112,7 @@ class ClientSession:
         self.connection_id: str | None = None
         self.user_id: str | None = None
         self._token: str | None = None
-        self.groups = Groups()
+        self.groups = Groups(groups)
         self.states = GroupStates(self._actions)
         self.streams = Streams(self._actions)
         self.operations = Operations(
@@ -116,12 +120,16 @@ class ClientSession:
         )
         self.inbound = Inbound(options)
         self._link = Link(options, self._actions)
+        self.heard_at = 0.0
+        """When the last frame came."""
         self._pauses = Pauses(options, draw)
         self._now = 0.0
         self._timers: dict[Timer, float] = {}
         self._armed_at: float | None = None
         self._is_starting = False
         self._is_pinged = False
+        self._is_paused = False
+        self._stop_reason = ""
         self._slept_s = 0.0
         self._held: list[DataMessage] = []
         self._lost_at = 0.0
@@ -130,6 +138,11 @@ class ClientSession:
         self._gap: GapEvent | None = None
         self._too_large = 0
         self._omits_access_token = False
+
+    @property
+    def failed_tries(self) -> int:
+        """Tries to connect, recover or reconnect that came to nothing."""
+        return self._link.failures
 
     def handle(self, received: Input, now: float) -> list[Action]:
         """Take one input; the actions are to be carried out in their order.
@@ -211,7 +224,10 @@ class ClientSession:
         """A link is dead when a ping that we sent while running stayed unanswered."""
         interval_s = self._options.keep_alive_interval_s
         timeout_s = self._options.keep_alive_timeout_s
-        if self._is_pinged:
+        if self._is_paused and interval_s is not None:  # for the service's sake
+            self._link.write(Ping())
+            self._timers[Timer.KEEP_ALIVE] = self._now + interval_s
+        elif self._is_pinged:
             self._link.drop()
             self._lose_link(SocketLost(self._link.number, error="keep-alive timed out"))
         elif interval_s is not None and timeout_s is not None:
@@ -225,7 +241,13 @@ class ClientSession:
         self._is_pinged = True
         self._timers[Timer.KEEP_ALIVE] = self._now + limit_s
 
+    def _note_reading(self, reading: Reading) -> None:
+        self._is_paused = reading.is_paused
+        if self.state is CONNECTED and not reading.is_paused:
+            self._note_life()
+
     def _note_life(self) -> None:
+        self.heard_at = self._now
         self._is_pinged = False
         self._slept_s = 0.0
         if self._options.keep_alive_interval_s is not None:
@@ -235,13 +257,14 @@ class ClientSession:
 
     # --- start --------------------------------------------------------------------------------
 
-    def _start(self, _: Start) -> None:
+    def _start(self, asked: Start) -> None:
         self._is_starting = True
         self._gap = None
         self._pauses.start()
         self._enter(CONNECTING, "start")
-        if self._options.start_s is not None:
-            self._timers[Timer.START] = self._now + self._options.start_s
+        limit_s = self._options.start_s if asked.limit_s is None else asked.limit_s
+        if limit_s is not None and limit_s < inf:
+            self._timers[Timer.START] = self._now + limit_s
         self._get_url()
 
     def _refuse_start(self, _: Start) -> None:
@@ -293,14 +316,15 @@ class ClientSession:
     def _come_up(self, message: Connected) -> None:
         """A new connection: groups are rejoined first, everything else waits for that."""
         self._link.come_up()
+        self._is_paused = False
         self._pauses.come_up(self._now, is_start=self._is_starting)
         self._enter(CONNECTED, "connected")
-        self.connection_id = message.connection_id
+        self.connection_id = self.operations.connection_id = message.connection_id
         self._learn(message)
         self._said = None
         self._too_large = 0
         self._omits_access_token = False
-        self.inbound = Inbound(self._options)
+        self.inbound = Inbound(self._options, counted=self.inbound)
         self._note_life()
         self._timers[Timer.REJOIN] = self._now + self._options.rejoin_s
         groups = self.groups.start_rejoin(is_wanted=self._options.auto_rejoin_groups)
@@ -436,10 +460,14 @@ class ClientSession:
         else:
             self._lose_connection(loss.text)
 
+    @property
+    def is_recoverable(self) -> bool:
+        """A loss of the link would not be one of the connection."""
+        return self._token is not None and self._options.recovery_window_s > 0
+
     def _can_recover(self, loss: SocketLost) -> bool:
         return (
-            self._token is not None
-            and self._options.recovery_window_s > 0
+            self.is_recoverable
             and loss.close_code != _POLICY_VIOLATION
             and self._too_large < _MAX_TOO_LARGE
         )
@@ -463,9 +491,17 @@ class ClientSession:
             kind = "unparsable" if is_too_large else "reconnect"
             last = self.inbound.largest
             self._gap = GapEvent(kind, self.connection_id, None, last, 0, frozenset())
-        code = self._loss.close_code
         self.streams.connection_lost()
-        self._emit(DisconnectedEvent(self.connection_id, self._said, code, cause, will_reconnect))
+        self._emit(
+            DisconnectedEvent(
+                self.connection_id,
+                self._said,
+                self._loss.close_code,
+                cause,
+                will_reconnect,
+                self._loss.reason,
+            )
+        )
         self.states.connection_lost()
         self.connection_id = self._token = self._said = None
 
@@ -490,7 +526,7 @@ class ClientSession:
         window_s = options.recovery_window_s - self._slept_s
         window_s = max(window_s, min(options.recovery_try_s, options.recovery_window_s))
         self._timers[Timer.WINDOW] = self._now + window_s
-        self._emit(RecoveringEvent(self.connection_id, loss.close_code, loss.text))
+        self._emit(RecoveringEvent(self.connection_id, loss.close_code, loss.text, loss.reason))
         if self._pauses.is_flapping:
             self._timers[Timer.PAUSE] = self._now + self._pauses.before_recovery_s()
         else:
@@ -518,6 +554,7 @@ class ClientSession:
     def _recover(self, proof: Received) -> None:
         assert self.connection_id is not None
         self._link.come_up()
+        self._is_paused = False
         self._pauses.come_up(self._now)
         self._enter(CONNECTED, "recovered")
         self._said = None
@@ -567,9 +604,10 @@ class ClientSession:
 
     # --- stop ---------------------------------------------------------------------------------
 
-    def _stop(self, received: Stop) -> None:
+    def _stop(self, asked: Stop) -> None:
         """Say goodbye where there is somebody to say it to, so that the service drops the state
         at once; end anything else."""
+        self._stop_reason = asked.reason
         if self.groups.is_rejoining:
             self._end_rejoin()
         if self._link.step is Step.UP:
@@ -578,10 +616,11 @@ class ClientSession:
         self._enter(STOPPING, "stop")
         if self._link.is_open:
             self._link.due = None
-            self._timers[Timer.CLOSE] = self._now + self._options.close_s
+            close_s = self._options.close_s if asked.close_s is None else asked.close_s
+            self._timers[Timer.CLOSE] = self._now + close_s
             self._link.close(_NORMAL_CLOSURE)
         else:
-            self._finish_stop(received)
+            self._finish_stop(asked)
 
     def _finish_stop(self, why: Stop | SocketLost | Timer) -> None:
         self._link.drop(is_gone=isinstance(why, SocketLost))
@@ -593,7 +632,7 @@ class ClientSession:
             self._loss = why if isinstance(why, SocketLost) else SocketLost(self._link.number)
             self._end_connection("stop", will_reconnect=False)
         self._enter(STOPPED, "stop")
-        self._emit(StoppedEvent("requested", ""))
+        self._emit(StoppedEvent(self._stop_reason, ""))
 
     # --- operations and small things ----------------------------------------------------------
 

@@ -9,6 +9,7 @@ from hubbub.protocol.client_events import (
     Cancel,
     CancelStart,
     Input,
+    Reading,
     Received,
     SocketFailed,
     SocketLost,
@@ -99,5 +100,6 @@ TABLE: dict[tuple[State, Trigger], Row] = {
     **{(s, Submit): _row("submit", s) for s in _ALL if s not in (STOPPED, STOPPING)},
     **{(s, Cancel): _row("cancel", s) for s in _ALL},
     **{(s, asked): _row("take_stream_input", s) for s in _ALL for asked in get_args(StreamInput)},
+    **{(s, Reading): _row("note_reading", s) for s in _ALL},
     **{(s, Timer.OPERATION): _row("expire", s) for s in _ALL if s is not STOPPED},
 }

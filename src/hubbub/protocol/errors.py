@@ -32,14 +32,28 @@
 `code` is a stable word for programs; `retryable` tells whether the same call may succeed later.
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from hubbub.protocol.messages import ErrorDetail
 
 
 class HubbubError(Exception):
-    """Root of all errors of hubbub."""
+    """Root of all errors of hubbub. Each can be pickled, whatever it was made with."""
 
     code: str = "Error"
     retryable: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[HubbubError], args: tuple[Any, ...], state: dict[str, Any]) -> HubbubError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class InvalidMessage(HubbubError):
@@ -191,17 +205,28 @@ class ClientStoppedError(ClientStateError):
 
 
 class ConnectError(ClientError, ConnectionError):
-    """No connection came about. `status`: of the HTTP answer; `close_code`: of a close frame."""
+    """No connection came about. `status`, `headers`: of the HTTP answer, None and empty without
+    one; `close_code`, `close_reason`: of a close frame; `url`: asked for, without its secrets."""
 
     code = "Connect"
     retryable = True
 
     def __init__(
-        self, message: str, *, status: int | None = None, close_code: int | None = None
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        close_code: int | None = None,
+        close_reason: str = "",
+        url: str = "",
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.headers: Mapping[str, str] = dict(headers or {})
         self.close_code = close_code
+        self.close_reason = close_reason
+        self.url = url
 
 
 class AuthenticationError(ConnectError):
@@ -225,7 +250,7 @@ class SubprotocolError(ConnectError):
 
 
 class ConnectTimeoutError(ConnectError, TimeoutError):
-    """`phase`: credential, open, connected or start."""
+    """`phase`: credential, open, connected, or total (the limit of the whole wait)."""
 
     code = "ConnectTimeout"
 
@@ -239,7 +264,8 @@ class SendMessageError(ClientError):
 
     `outcome`: "not-sent", "rejected" or "unknown" (it may have been done). `ack_id`: give it to
     the same call again, and the service does it once. `error_name`, `error_message`: of the
-    service, or "". `retryable`: the same call with this ack id cannot be done twice.
+    service, or "". `attempts`: frames that were written, the last one on `connection_id`.
+    `retryable`: the same call with this ack id cannot be done twice.
     """
 
     code = "SendMessage"
@@ -254,6 +280,7 @@ class SendMessageError(ClientError):
         error_message: str = "",
         attempts: int = 0,
         retryable: bool = False,
+        connection_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.ack_id = ack_id
@@ -262,6 +289,12 @@ class SendMessageError(ClientError):
         self.error_message = error_message
         self.attempts = attempts
         self.retryable = retryable
+        self.connection_id = connection_id
+
+    @property
+    def error_detail(self) -> "ErrorDetail | None":
+        """What the service said, None if it said nothing."""
+        return _detail(self.error_name, self.error_message)
 
 
 class AckTimeoutError(SendMessageError, TimeoutError):
@@ -290,8 +323,21 @@ class InvocationError(ClientError):
         self.error_name = error_name
         self.error_message = error_message
 
+    @property
+    def error_detail(self) -> "ErrorDetail | None":
+        """What the service said, None if it said nothing."""
+        return _detail(self.error_name, self.error_message)
+
 
 class InvocationTimeoutError(InvocationError, TimeoutError):
     """No answer within the call's time; the service was told to give up."""
 
     code = "InvocationTimeout"
+
+
+def _detail(name: str, message: str) -> "ErrorDetail | None":
+    if not name:
+        return None
+    from hubbub.protocol.messages import ErrorDetail  # heavy: only who asks loads it
+
+    return ErrorDetail(name, message)

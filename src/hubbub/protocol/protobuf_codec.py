@@ -15,7 +15,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError
 
 from hubbub.protocol import limits
-from hubbub.protocol.errors import InvalidMessage, InvalidName
+from hubbub.protocol.errors import InvalidMessage, InvalidName, UnsupportedFrame
 from hubbub.protocol.messages import (
     Ack,
     Connected,
@@ -248,7 +248,8 @@ def _checked_json(text: bytes) -> bytes:
 
 
 def encode_request(request: Request) -> bytes:
-    """The bytes of a request; JSON data goes into `json_data`. `invoke` has no protobuf form."""
+    """The bytes of a request; JSON data goes into `json_data`. Raises: UnsupportedFrame for
+    `invoke`, which has no protobuf form."""
     to = UpstreamMessage
     match request:
         case JoinGroup():
@@ -285,7 +286,7 @@ def encode_request(request: Request) -> bytes:
         case SetGroupState() | SubscribeGroupState() | UnsubscribeGroupState():
             message = _state_request(request)
         case _:
-            raise AssertionError(f"{type(request).__name__} has no protobuf form")
+            raise UnsupportedFrame(f"{type(request).__name__} has no protobuf form")
     return message.SerializeToString()
 
 
@@ -583,12 +584,22 @@ def _read_data_message(message: DownstreamMessage.DataMessage) -> Response | Non
     if payload is None:
         raise InvalidMessage("the message has no data")
     return DataMessage(
-        payload,
+        _valid(payload),
         message.group if sender == "group" else None,
         sequence_id=message.sequence_id if message.HasField("sequence_id") else None,
         metadata=dict(message.metadata) or None,
         stream=_read_stream_info(message.stream) if message.HasField("stream") else None,
     )
+
+
+def _valid(payload: Payload) -> Payload:
+    """Whoever reads the data may rely on it: a text is UTF-8 by the schema, JSON is checked here."""
+    if payload.data_type is not _JSON:
+        return payload
+    try:
+        return Payload(_JSON, raw=bytes(_check_json(payload.raw)))
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidMessage(f"json_data is no JSON: {error}") from error
 
 
 def _read_stream_info(stream: StreamInfoMessage) -> StreamInfo:

@@ -1,0 +1,101 @@
+"""A thread with an event loop of its own, through which blocking programs use asyncio clients."""
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+from collections.abc import Coroutine
+from typing import Any, Self, TypeVar
+
+from hubbub.protocol.errors import ClientStoppedError
+
+_T = TypeVar("_T")
+_LAST_CALLS_S = 0.1
+"""For calls of other threads that come while the loop ends."""
+
+
+class Portal:
+    """One thread for any number of `SyncClient`s: `with Portal() as portal: …`.
+
+    It begins with the first call and ends with `close`; after that it may begin anew.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def is_running(self) -> bool:
+        return self._loop is not None and os.getpid() == self._pid
+
+    def call(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Run it in the loop and wait. Ctrl-C while waiting cancels the work.
+
+        Raises: what the work raises; RuntimeError in the portal's own thread and after a fork.
+        """
+        future = self.submit(work)
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise ClientStoppedError("the client was stopped meanwhile") from None
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    def submit(self, work: Coroutine[Any, Any, _T]) -> "concurrent.futures.Future[_T]":
+        """Run it in the loop and do not wait. Raises: RuntimeError as `call`."""
+        with self._lock:  # so that whatever was handed to a loop is before the end of it
+            try:
+                loop = self._running_loop()
+            except BaseException:
+                work.close()
+                raise
+            return asyncio.run_coroutine_threadsafe(work, loop)
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if os.getpid() != self._pid:
+            raise RuntimeError("a client cannot be used in a forked process: make one there")
+        if threading.current_thread() is self._thread:
+            raise RuntimeError(
+                "this is the client's own thread: calling it here would wait for ever"
+            )
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(
+                target=self._loop.run_forever, name="hubbub client", daemon=True
+            )
+            self._thread.start()
+        return self._loop
+
+    def close(self) -> None:
+        """End the thread. What still runs in it is cancelled. Idempotent."""
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        if loop is None or thread is None:
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.run_until_complete(_end_calls())
+        loop.close()
+
+
+async def _end_calls() -> None:
+    """Calls of other threads that came at the very end: they end too, or are cancelled."""
+    await asyncio.sleep(0)
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    if rest:
+        _, late = await asyncio.wait(rest, timeout=_LAST_CALLS_S)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
