@@ -89,7 +89,7 @@ class Dispatcher:
                 lane.offer(name, event, size)
 
     @property
-    def streams(self) -> list[StreamLane]:
+    def iterators(self) -> list[StreamLane]:
         """The lanes of iterators."""
         return [lane for lane in self.lanes if isinstance(lane, StreamLane)]
 

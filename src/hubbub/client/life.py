@@ -48,8 +48,8 @@ class Life:
         if driver.state is not State.STOPPED or self._starting is not None:
             raise ClientStateError(f"the client is {driver.state.value}, not stopped")
         starting = self._starting = asyncio.get_running_loop().create_future()
-        for stream in self._dispatcher.streams:
-            stream.begin()
+        for iterator in self._dispatcher.iterators:
+            iterator.begin()
         driver.last_error = None
         driver.feed(ce.Start(limit_s))
         try:
@@ -103,7 +103,7 @@ class Life:
                     ]
                     if work:
                         await asyncio.wait(work)
-                    elif full := next((lane for lane in dispatcher.streams if len(lane)), None):
+                    elif full := next((lane for lane in dispatcher.iterators if len(lane)), None):
                         await full.emptied()
                     else:
                         return
@@ -200,8 +200,8 @@ class Life:
                 stopping.set_result(None)
         self._dispatcher.dispatch(event)
         if isinstance(event, ce.StoppedEvent):
-            for stream in self._dispatcher.streams:
-                stream.end()
+            for iterator in self._dispatcher.iterators:
+                iterator.end()
 
     def _count(self, event: ce.Event) -> None:
         match event:
