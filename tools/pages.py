@@ -7,6 +7,7 @@ python -m tools.pages       writes all of it; tests/docs compares
 
 import argparse
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from tools import generated
 
 from hubbub import appserver, service
 from hubbub.cli.main import build_parser
-from hubbub.protocol import errors
+from hubbub.protocol import client_events, errors
+from hubbub.protocol.client_events import ClientOptions, Timer
+from hubbub.protocol.client_events import State as ClientState
+from hubbub.protocol.client_table import TABLE
 from hubbub.protocol.service_session import TRANSITIONS, Effect, State
 from hubbub.service.rest.app import ROUTES
 
@@ -98,6 +102,68 @@ def session_states() -> str:
     return "\n".join([*lines, "```"])
 
 
+# --- states of a client ----------------------------------------------------------------------
+
+_INPUTS: dict[type, str] = {
+    client_events.Start: "start()",
+    client_events.CancelStart: "start() cancelled",
+    client_events.Stop: "stop()",
+    client_events.UrlObtained: "address obtained",
+    client_events.UrlFailed: "no address",
+    client_events.SocketOpened: "socket open",
+    client_events.SocketFailed: "socket refused",
+    client_events.SocketLost: "socket lost",
+    client_events.Received: "frame",
+    client_events.Undecodable: "frame that is no message",
+    client_events.Submit: "operation",
+    client_events.Cancel: "operation cancelled",
+}
+
+_LIMITS: dict[Timer, str] = {
+    Timer.PAUSE: "`recovery.delay` or `reconnect_retry`",
+    Timer.TRY: "{credential_s:g} s for the address, {open_s:g} s for the socket, {connected_s:g} s"
+    " for `connected`; in a recovery `recovery.probe_timeout`, {recovery_try_s:g} s",
+    Timer.START: "`start_timeout`, {start_s:g} s",
+    Timer.WINDOW: "`recovery.window`, {recovery_window_s:g} s from the loss",
+    Timer.SEQUENCE_ACK: "`sequence_ack.interval`, {sequence_ack_s:g} s after the first message;"
+    " earlier after {sequence_ack_messages} messages or {sequence_ack_bytes:,} bytes",
+    Timer.KEEP_ALIVE: "a ping after `keep_alive_interval`, {keep_alive_interval_s:g} s of silence;"
+    " the link is dead after `keep_alive_timeout`, {keep_alive_timeout_s:g} s",
+    Timer.REJOIN: "{rejoin_s:g} s",
+    Timer.OPERATION: "`operation_timeout` and `message_retry`",
+    Timer.STREAM: "a keep-alive after a third of the stream's `idle_timeout`; a repeat after 10 ms,"
+    " doubled up to 5 s",
+    Timer.CLOSE: "`close_timeout`, {close_s:g} s",
+}
+
+
+def client_states() -> str:
+    """The ways from state to state of a client as a Mermaid diagram, one arrow per pair."""
+    ways: dict[tuple[ClientState, ClientState], list[str]] = {}
+    for (before, trigger), row in TABLE.items():
+        for after in sorted(row.to - {before}):
+            words = (
+                f"{trigger.name.lower()} over" if isinstance(trigger, Timer) else _INPUTS[trigger]
+            )
+            ways.setdefault((before, after), []).append(words.replace("_", " "))
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {ClientState.STOPPED.value}"]
+    for (before, after), causes in ways.items():
+        lines.append(f"    {before.value} --> {after.value}: {', '.join(causes)}")
+    return "\n".join([*lines, "```"])
+
+
+def client_timers() -> str:
+    """What a client waits for, in which states, and how long by default."""
+    options = asdict(ClientOptions())
+    lines = ["| timer | is | in the states | by default |", "| --- | --- | --- | --- |"]
+    for timer in Timer:
+        states = ", ".join(state.value for (state, trigger) in TABLE if trigger is timer)
+        limit = _LIMITS[timer].format(**options)
+        name = timer.name.lower().replace("_", " ")
+        lines.append(f"| {name} | {timer.value} | {states} | {limit} |")
+    return "\n".join(lines)
+
+
 # --- routes ----------------------------------------------------------------------------------
 
 
@@ -143,6 +209,8 @@ GENERATED: dict[tuple[str, str], Callable[[], str]] = {
     ("reference/cli.md", "commands"): cli_commands,
     ("reference/errors.md", "errors"): error_classes,
     ("design/0004-sessions.md", "states"): session_states,
+    ("reference/client-states.md", "states"): client_states,
+    ("reference/client-states.md", "timers"): client_timers,
     ("wire.md", "routes"): rest_routes,
 }
 """(page in docs/, name of the part) → who writes it."""
