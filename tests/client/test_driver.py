@@ -31,6 +31,7 @@ from hubbub.protocol.errors import (
     AckTimeoutError,
     AuthenticationError,
     ClientStoppedError,
+    ConnectError,
     ConnectTimeoutError,
     CredentialError,
     SendMessageError,
@@ -129,6 +130,29 @@ async def test_start_that_is_cancelled_when_it_comes_up_leaves_no_connection() -
             await starting
         assert client.state is State.STOPPED
         await until(lambda: tasks() == set())
+
+
+async def test_socket_that_ends_before_its_first_write_is_watched_no_more() -> None:
+    """Else the event loop takes the next socket with its number for it."""
+
+    class Cut(Transport):
+        async def _connect(self, address: Any) -> socket.socket:
+            found = await super()._connect(address)
+            numbers.append(found.fileno())
+            found.shutdown(socket.SHUT_RDWR)
+            return found
+
+    class Owner:
+        def on_open(self) -> None: ...
+        def on_message(self, data: bytes) -> None: ...
+        def on_life(self) -> None: ...
+        def on_lost(self, close_code: int | None, error: str, *, is_too_large: bool) -> None: ...
+
+    numbers: list[int] = []
+    async with Scripted(nothing) as service:
+        with pytest.raises(ConnectError):
+            await Cut(Owner(), SubProtocol.JSON.value, TransportOptions()).open(service.url)
+        assert not asyncio.get_running_loop().remove_reader(numbers[0])
 
 
 @pytest.mark.parametrize("url", ["ws://[::1/x?t=SECRET", "ws://h:99999/?t=SECRET", "ws:///x"])

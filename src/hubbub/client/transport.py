@@ -141,7 +141,7 @@ class Transport(picows.WSListener):
         failure = OSError("the name has no address")
         found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
         for family, kind, protocol, _, place in found:
-            candidate = socket.socket(family, kind, protocol)
+            candidate = _Socket(family, kind, protocol)
             candidate.setblocking(False)
             try:
                 await loop.sock_connect(candidate, place)
@@ -275,6 +275,20 @@ class Transport(picows.WSListener):
 
     def resume_writing(self) -> None:
         self._can_write.set()
+
+
+class _Socket(socket.socket):
+    """Closed, it is watched no more.
+
+    A library below begins to watch a socket whose first write has failed; the event loop would
+    take the next socket with the same number for this one, and fail it.
+    """
+
+    def close(self) -> None:
+        if self.fileno() >= 0:
+            with contextlib.suppress(RuntimeError):  # no loop runs, or its own transport closes it
+                asyncio.get_running_loop().remove_reader(self)
+        super().close()
 
 
 async def _see_end(transport: picows.WSTransport) -> None:
