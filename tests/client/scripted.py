@@ -1,11 +1,15 @@
 """A service of which each test says what it does: it opens, says `connected`, and then the test's."""
 
+import asyncio
+import http
 import json
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 Script = Callable[["Peer"], Awaitable[None]]
@@ -47,11 +51,25 @@ def message(sequence_id: int, data: Any) -> dict[str, Any]:
 
 
 class Scripted:
-    """`peers`: every connection so far. One that recovers gets a pong, as a proof of life."""
+    """`peers`: every connection so far. One that recovers gets a pong, as a proof of life.
 
-    def __init__(self, script: Script) -> None:
+    `is_away`: handshakes are answered 503, and counted in `refused`.
+    `connected_after`: the first message waits for it. `ssl_context`: makes the address wss.
+    """
+
+    def __init__(
+        self,
+        script: Script,
+        *,
+        connected_after: asyncio.Event | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
         self._script = script
+        self._connected_after = connected_after
+        self._ssl_context = ssl_context
         self.peers: list[Peer] = []
+        self.is_away = False
+        self.refused = 0
 
     async def __aenter__(self) -> Self:
         names = ("json.reliable.webpubsub.azure.v1", "json.webpubsub.azure.v1")
@@ -59,12 +77,14 @@ class Scripted:
             self._run,
             "127.0.0.1",
             0,
+            process_request=self._refuse,
             subprotocols=[Subprotocol(name) for name in names],
             compression=None,
             ping_interval=None,
             max_queue=4,
             max_size=None,
             close_timeout=0.2,
+            ssl=self._ssl_context,
         )
         return self
 
@@ -77,7 +97,14 @@ class Scripted:
     @property
     def url(self) -> str:
         port = next(iter(self._server.sockets)).getsockname()[1]
-        return f"ws://127.0.0.1:{port}/client/hubs/chat?access_token=SECRET"
+        scheme = "ws" if self._ssl_context is None else "wss"
+        return f"{scheme}://127.0.0.1:{port}/client/hubs/chat?access_token=SECRET"
+
+    def _refuse(self, socket: ServerConnection, _: Request) -> Response | None:
+        if not self.is_away:
+            return None
+        self.refused += 1
+        return socket.respond(http.HTTPStatus.SERVICE_UNAVAILABLE, "away")
 
     async def _run(self, socket: ServerConnection) -> None:
         peer = Peer(socket)
@@ -90,6 +117,8 @@ class Scripted:
             "userId": "u",
             "reconnectionToken": "RECONNECT-SECRET",
         }
+        if self._connected_after is not None:
+            await self._connected_after.wait()
         is_recovery = "awps_connection_id" in socket.request.path
         await peer.write({"type": "pong"} if is_recovery else connected)
         try:
