@@ -277,6 +277,17 @@ def test_unknown_fields_are_skipped() -> None:
     assert decode_request(extended) == JoinGroup("g1", 1)
 
 
+@pytest.mark.parametrize("text", [b"", b"{", b"nonsense", b'{"a":1} x'])
+def test_json_data_of_a_response_that_is_no_json_is_an_invalid_message(text: bytes) -> None:
+    good = encode_response(DataMessage(Payload(DataType.JSON, raw=b'{"a":1}'), "g"))
+    assert decode_response(good) is not None
+    body = data_message_body(
+        DataMessage(Payload(DataType.JSON, raw=text), "g"), JSON_FIELDS["json_data"]
+    )
+    with pytest.raises(InvalidMessage, match="json_data is no JSON"):
+        decode_response(data_message(body))
+
+
 def test_invocation_has_no_protobuf_form() -> None:
     with pytest.raises(AssertionError, match="no protobuf form"):
         encode_response(InvokeResponse("1"))

@@ -10,6 +10,7 @@ from hubbub.protocol.errors import (
     ClientStoppedError,
     ConnectError,
     ConnectTimeoutError,
+    CredentialError,
     InvocationError,
     InvocationTimeoutError,
     SendMessageError,
@@ -78,6 +79,10 @@ def start_error(failed: ce.StartFailed, error: ConnectError | None) -> Exception
         late = ConnectTimeoutError(f"no connection: {phase} timed out", phase=phase)
         late.__cause__ = error
         return late
+    if isinstance(error, CredentialError) and failed.status in (401, 403):
+        refused = AuthenticationError(str(error), status=error.status, headers=error.headers)
+        refused.__cause__ = error
+        return refused
     if error is not None:
         return error
     kind = AuthenticationError if failed.status in (401, 403) else ConnectError
