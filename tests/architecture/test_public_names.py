@@ -8,7 +8,26 @@ import pytest
 import hubbub
 
 PUBLIC = {
-    "hubbub": {"Client", "HubbubError", "SyncClient", "__version__", "connect", "connect_sync"},
+    "hubbub": {
+        "AckTimeoutError",
+        "AuthenticationError",
+        "Client",
+        "ClientError",
+        "ClientStateError",
+        "ClientStoppedError",
+        "ConnectError",
+        "ConnectTimeoutError",
+        "CredentialError",
+        "HubbubError",
+        "InvocationError",
+        "InvocationTimeoutError",
+        "SendMessageError",
+        "SubprotocolError",
+        "SyncClient",
+        "__version__",
+        "connect",
+        "connect_sync",
+    },
     "hubbub.client": {
         "BufferOptions",
         "Client",
