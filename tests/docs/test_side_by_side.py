@@ -1,7 +1,7 @@
 """The pages that show two clients beside each other: both halves run against one service.
 
 A block marked `side` runs inside an async function that knows `url` (`negotiate_url`,
-`negotiateUrl`), with an application server behind the hub that answers every event.
+`negotiateUrl`, `connection_string`), with an application server behind the hub that answers every event.
 """
 
 import asyncio
@@ -35,6 +35,7 @@ class World:
     def __init__(self, hub: Hub, negotiate_url: str) -> None:
         self.environ = os.environ | {
             "ACCESS_URL": hub.url(user_id="alice"),
+            "CONNECTION_STRING": hub.service.connection_string,
             "NEGOTIATE_URL": negotiate_url,
             "NODE_NO_WARNINGS": "1",
         }
@@ -86,7 +87,8 @@ async def test_python_half_runs(block: Block, world: World, tmp_path: Path) -> N
     program = tmp_path / "half.py"
     program.write_text(
         "import asyncio, os\n\n"
-        "url, negotiate_url = os.environ['ACCESS_URL'], os.environ['NEGOTIATE_URL']\n\n\n"
+        "url, negotiate_url = os.environ['ACCESS_URL'], os.environ['NEGOTIATE_URL']\n"
+        "connection_string = os.environ['CONNECTION_STRING']\n\n\n"
         f"async def main():\n{textwrap.indent(block.text, '    ')}\n\n"
         "asyncio.run(main())\nprint('the end')\n"
     )
