@@ -185,6 +185,8 @@ class Client(Operations, Subscriptions):
         session, counters = driver.session, driver.counters
         operations = session.operations
         invocations = operations.pending_invocations
+        heard_at = session.heard_at
+        age = None if heard_at is None else boottime() - heard_at
         return ClientStats(
             frames_in=counters.frames_in,
             frames_out=counters.frames_out,
@@ -204,7 +206,7 @@ class Client(Operations, Subscriptions):
             lane_depth_max=dispatcher.depth_max,
             messages_dropped=dispatcher.dropped,
             last_rtt=counters.last_rtt,
-            last_inbound_age=boottime() - session.heard_at if session.heard_at else None,
+            last_inbound_age=age,
             connected_since=self._life.connected_since,
         )
 

@@ -120,7 +120,7 @@ class ClientSession:
         )
         self.inbound = Inbound(options)
         self._link = Link(options, self._actions)
-        self.heard_at = 0.0
+        self.heard_at: float | None = None
         """When the last frame came."""
         self._pauses = Pauses(options, draw)
         self._now = 0.0
