@@ -15,6 +15,7 @@ from hubbub.client.events import (
 from hubbub.client.inbox import Lane, Registration
 from hubbub.client.iterators import StreamLane
 from hubbub.client.payloads import Payloads
+from hubbub.client.streams import Desk
 from hubbub.clock import boottime
 from hubbub.protocol import client_events as ce
 from hubbub.protocol.messages import DataMessage
@@ -30,6 +31,7 @@ class Dispatcher:
         self._driver = driver
         self._calls = calls
         self._payloads = payloads
+        self.desk = Desk(driver, payloads, self)
         self.lanes: list[Lane] = []
         self.dropped = 0
         self._depth_max = 0

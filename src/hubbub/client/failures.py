@@ -14,8 +14,11 @@ from hubbub.protocol.errors import (
     InvocationError,
     InvocationTimeoutError,
     SendMessageError,
+    StreamClosedError,
+    StreamError,
 )
 from hubbub.protocol.messages import Invoke, InvokeResponse
+from hubbub.protocol.messages import StreamError as ErrorOnWire
 
 
 def invocation_error(response: InvokeResponse) -> InvocationError:
@@ -67,6 +70,18 @@ def _failed_operation(request: ce.OperationRequest, failed: ce.OperationFailed) 
         attempts=failed.attempts,
         retryable=failed.is_retryable,
         connection_id=failed.connection_id,
+    )
+
+
+def stream_error(stream_id: str, error: ErrorOnWire) -> StreamError:
+    kind = StreamClosedError if error.name == "Closed" else StreamError
+    text = f"{error.name}: {error.message}" if error.message else error.name
+    return kind(
+        f"the stream has ended: {text}",
+        stream_id=stream_id,
+        name=error.name,
+        message=error.message,
+        user_error_code=error.user_error_code,
     )
 
 

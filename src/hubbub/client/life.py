@@ -181,7 +181,7 @@ class Life:
         self._calls.settle(result)
 
     def on_stream(self, news: ce.StreamBegan | ce.StreamNews) -> None:
-        pass  # nobody reads or writes streams yet
+        self._dispatcher.desk.on_stream(news)
 
     def on_idle(self) -> None:
         self._dispatcher.regulate_reading()
@@ -237,6 +237,7 @@ class Life:
         if starting is not None and not starting.done():
             starting.set_exception(ClientStoppedError(f"the client stopped: {name}"))
         self._calls.fail_all()
+        self._dispatcher.desk.on_broken()
         self.on_event(ce.StoppedEvent("internal-error", name))
 
 

@@ -26,8 +26,11 @@
         │   └── ConnectTimeoutError
         ├── SendMessageError      a join, leave, send or event failed
         │   └── AckTimeoutError
-        └── InvocationError       an invocation failed
-            └── InvocationTimeoutError
+        ├── InvocationError       an invocation failed
+        │   └── InvocationTimeoutError
+        └── StreamError           a group stream did not come to its end
+            ├── StreamClosedError     the application itself has ended it
+            └── StreamTimeoutError
 
 `code` is a stable word for programs; `retryable` tells whether the same call may succeed later.
 """
@@ -333,6 +336,46 @@ class InvocationTimeoutError(InvocationError, TimeoutError):
     """No answer within the call's time; the service was told to give up."""
 
     code = "InvocationTimeout"
+
+
+class StreamError(ClientError):
+    """A group stream did not come to its end.
+
+    `name`: of the service (`Forbidden`, `BadRequest`, `IdleTimeout`, `StreamNotFound`,
+    `InternalServerError`), of the publisher as its readers see it (`UserError`, `Cancelled`), or
+    ours (`ConnectionLost`, `ClientStopped`, `SequenceGap`, `IdleTimeout`, `Overflow`,
+    `Unparsable`, `ProtocolViolation`, `Closed`, `TimedOut`). `message` says more, or is "".
+    `user_error_code`: of a publisher, only with `UserError`.
+    """
+
+    code = "Stream"
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        stream_id: str,
+        name: str,
+        message: str = "",
+        user_error_code: str | None = None,
+    ) -> None:
+        super().__init__(text)
+        self.stream_id = stream_id
+        self.name = name
+        self.message = message
+        self.user_error_code = user_error_code
+
+
+class StreamClosedError(StreamError):
+    """The application has ended this stream, or closed it for reading."""
+
+    code = "StreamClosed"
+
+
+class StreamTimeoutError(StreamError, TimeoutError):
+    """Not within the call's time. A write that timed out was not done."""
+
+    code = "StreamTimeout"
 
 
 def _detail(name: str, message: str) -> "ErrorDetail | None":
