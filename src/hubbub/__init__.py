@@ -21,6 +21,9 @@ from hubbub.protocol.errors import (
     InvocationError,
     InvocationTimeoutError,
     SendMessageError,
+    StreamClosedError,
+    StreamError,
+    StreamTimeoutError,
     SubprotocolError,
 )
 
@@ -42,6 +45,9 @@ __all__ = [
     "InvocationError",
     "InvocationTimeoutError",
     "SendMessageError",
+    "StreamClosedError",
+    "StreamError",
+    "StreamTimeoutError",
     "SubprotocolError",
     "SyncClient",
     "__version__",

@@ -16,6 +16,7 @@ from hubbub.client.events import (
     ServerMessageEvent,
     SlowConsumerEvent,
 )
+from hubbub.client.group_states import GroupMemberState
 from hubbub.client.inbox import Registration
 from hubbub.client.iterators import EventStream
 from hubbub.client.logs import set_log_level
@@ -30,13 +31,26 @@ from hubbub.client.options import (
 )
 from hubbub.client.portal import Portal
 from hubbub.client.stats import ClientStats
+from hubbub.client.stream_readers import (
+    GroupStream,
+    GroupStreams,
+    StreamPart,
+    StreamRegistration,
+)
+from hubbub.client.streams import GroupStreamWriter
 from hubbub.client.sync_client import SyncClient, connect_sync
+from hubbub.client.sync_group_streams import (
+    SyncGroupStream,
+    SyncGroupStreams,
+    SyncGroupStreamWriter,
+)
 from hubbub.client.sync_streams import SyncEventStream, SyncRegistration
 from hubbub.client.transport import TransportOptions
 from hubbub.protocol.client_events import (
     ConnectedEvent,
     DisconnectedEvent,
     GapEvent,
+    GroupStatesChangedEvent,
     ReconnectingEvent,
     RecoveredEvent,
     RecoveringEvent,
@@ -44,6 +58,8 @@ from hubbub.protocol.client_events import (
     StoppedEvent,
 )
 from hubbub.protocol.codecs import Codec
+from hubbub.protocol.errors import StreamClosedError, StreamError, StreamTimeoutError
+from hubbub.protocol.messages import StreamInfo
 
 __all__ = [
     "BufferOptions",
@@ -57,7 +73,12 @@ __all__ = [
     "DisconnectedEvent",
     "EventStream",
     "GapEvent",
+    "GroupMemberState",
     "GroupMessageEvent",
+    "GroupStatesChangedEvent",
+    "GroupStream",
+    "GroupStreamWriter",
+    "GroupStreams",
     "HandlerErrorEvent",
     "InvokeResult",
     "NegotiateCredential",
@@ -75,9 +96,18 @@ __all__ = [
     "SlowConsumerEvent",
     "State",
     "StoppedEvent",
+    "StreamClosedError",
+    "StreamError",
+    "StreamInfo",
+    "StreamPart",
+    "StreamRegistration",
+    "StreamTimeoutError",
     "SubProtocol",
     "SyncClient",
     "SyncEventStream",
+    "SyncGroupStream",
+    "SyncGroupStreamWriter",
+    "SyncGroupStreams",
     "SyncRegistration",
     "TransportOptions",
     "connect",

@@ -25,8 +25,10 @@ from hubbub.client.client_options import (
 from hubbub.client.credential import CredentialProvider
 from hubbub.client.dispatch import Dispatcher
 from hubbub.client.driver import Driver
+from hubbub.client.group_states import GroupStates
+from hubbub.client.group_streaming import GroupStreaming
 from hubbub.client.life import Life
-from hubbub.client.operations import Operations, Timeouts
+from hubbub.client.operations import Timeouts
 from hubbub.client.options import (
     DEFAULT,
     BufferOptions,
@@ -47,7 +49,7 @@ from hubbub.protocol.codecs import Codec
 State = ce.State
 
 
-class Client(Operations, Subscriptions):
+class Client(GroupStates, Subscriptions, GroupStreaming):
     """One connection to a hub, kept alive, recovered and reconnected for as long as it runs.
 
     A recovered connection loses and doubles nothing; where that promise ends, after a reconnect,

@@ -161,6 +161,18 @@ class Listening(Generic[R]):
 
     @overload
     def on(
+        self, event: Literal["group-states-changed"], **options: Unpack[HandlerOptions]
+    ) -> Decorator[ce.GroupStatesChangedEvent]: ...
+    @overload
+    def on(
+        self,
+        event: Literal["group-states-changed"],
+        handler: Callable[[ce.GroupStatesChangedEvent], object],
+        **options: Unpack[HandlerOptions],
+    ) -> R: ...
+
+    @overload
+    def on(
         self, event: Literal["slow-consumer"], **options: Unpack[HandlerOptions]
     ) -> Decorator[SlowConsumerEvent]: ...
     @overload

@@ -199,18 +199,21 @@ class StreamRegistration(Registration):
         self,
         desk: "Desk",
         reader: StreamReader,
-        handler: StreamHandler,
+        run: Callable[[GroupStream], object],
         buffer: BufferOptions,
+        *,
         max_concurrency: int,
+        in_thread: bool,
     ) -> None:
-        async def run(stream: GroupStream) -> None:
-            try:
-                await handler(stream)
-            finally:
-                stream.close()
-
+        """`run` closes each stream at its end."""
         super().__init__(
-            desk.owner, "group-stream", run, None, buffer, max_concurrency=max_concurrency
+            desk.owner,
+            "group-stream",
+            run,
+            None,
+            buffer,
+            max_concurrency=max_concurrency,
+            thread=in_thread,
         )
         self._desk = desk
         self._reader = reader

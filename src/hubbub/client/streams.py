@@ -230,9 +230,7 @@ class GroupStreamWriter:
         if self._core.error is not None:
             raise failures.stream_error(self.stream_id, self._core.error)
         if self._core.phase is Phase.ENDED or self._core.phase is Phase.ENDING:
-            raise StreamClosedError(
-                "the stream has ended", stream_id=self.stream_id, name="Closed"
-            )
+            raise StreamClosedError("the stream has ended", stream_id=self.stream_id, name="Closed")
 
     @contextlib.asynccontextmanager
     async def _within(self, timeout: float | Default | None, what: str) -> AsyncIterator[None]:
@@ -266,8 +264,11 @@ class OpenGroupStream:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        writer = self._writer
-        assert writer is not None, "entered before"
+        assert self._writer is not None, "entered before"
+        await self.leave(self._writer, exc)
+
+    @staticmethod
+    async def leave(writer: GroupStreamWriter, exc: BaseException | None) -> None:
         if exc is not None:
             writer.give_up("the publisher failed")
         elif not writer.closed or writer.error is not None:

@@ -23,6 +23,7 @@ from hubbub.client.operations import InvokeResult, SendResult
 from hubbub.client.options import DEFAULT, BufferOptions, Default
 from hubbub.client.portal import Portal
 from hubbub.client.stats import ClientStats
+from hubbub.client.sync_group_streams import SyncGroupStates, SyncGroupStreaming
 from hubbub.client.sync_streams import SyncEventStream, SyncRegistration
 from hubbub.protocol.client_events import StoppedEvent
 
@@ -31,7 +32,7 @@ _EXIT_S = 1.0
 """How long the end of the interpreter may take for clients that nobody has stopped."""
 
 
-class SyncClient(Listening[SyncRegistration]):
+class SyncClient(Listening[SyncRegistration], SyncGroupStreaming, SyncGroupStates):
     """One connection to a hub; any thread may call. Options, events and errors as of `Client`."""
 
     def __init__(
