@@ -197,7 +197,7 @@ async def test_cl_016_error_in_the_block_comes_out_and_the_client_is_stopped(nea
 @pytest.mark.parametrize("result", [None, "", "https://x"])
 async def test_credential_that_gives_no_address_is_named(result: object) -> None:
     with pytest.raises(CredentialError):
-        await Client(lambda: result).start()  # type: ignore[arg-type, return-value]
+        await Client(lambda: result).start()  # type: ignore[arg-type]
 
 
 # --- operations -------------------------------------------------------------------------------
@@ -441,7 +441,7 @@ async def test_full_queue_blocks_the_reader_and_loses_nothing(near: Near) -> Non
         for i in range(500):
             await near.backend.send_to_group("g", i) if i % 100 == 0 else None
             await client.send_to_group("g", i, fire_and_forget=True)
-        got = []
+        got: list[Any] = []
         while len(got) < 505:
             got.append((await anext(messages)).data)
         assert sorted(got) == sorted([*range(500), 0, 100, 200, 300, 400])

@@ -20,6 +20,7 @@ from hubbub.protocol.client_events import (
     ClientOptions,
     OperationDone,
     OperationFailed,
+    OperationRequest,
     Outcome,
     Stop,
 )
@@ -221,7 +222,7 @@ async def test_f06_answer_that_is_quicker_than_the_wait_is_not_missed(
 
 
 def test_f47_whatever_waits_is_released_when_the_connection_is_replaced_or_ends() -> None:
-    waiting = {
+    waiting: dict[str, OperationRequest] = {
         "join": JoinGroup("g"),
         "leave": LeaveGroup("h"),
         "send": send(),

@@ -25,7 +25,7 @@ async def in_thread(work: Callable[[], Any]) -> Any:
 
 def test_cl_083_signatures_are_those_of_the_asyncio_client() -> None:
     def public(kind: type) -> dict[str, Any]:
-        found = {}
+        found: dict[str, Any] = {}
         for name, member in inspect.getmembers(kind):
             if name.startswith("_") and name != "__init__":
                 continue

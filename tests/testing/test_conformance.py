@@ -19,6 +19,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.testing.yes_service import yes_service
 from tools import conformance_page, generated
 
 from hubbub.cli.main import main as hubbub_main
@@ -127,6 +128,23 @@ async def test_wrong_answer_fails_its_case_and_no_other(monkeypatch: pytest.Monk
         'expected the answer to a ping to be {"type": "pong"}; came {"type": "peng"}'
     )
     assert any(line.endswith('> {"type": "ping"}') for line in found["CP-075"].said)
+
+
+ONLY_A_YES = {
+    *("CP-001", "CP-002", "CP-003", "CP-009", "CP-013", "CP-036", "CP-057", "CP-060"),
+    *("CP-075", "CP-076", "CP-084", "RA-001", "RA-002", "RA-005", "RA-053", "RA-061", "RA-064"),
+    *("RA-078", "RA-085"),
+}
+"""Cases whose sentence asks for no more than that something is accepted."""
+
+
+async def test_service_that_says_yes_to_everything_passes_nothing_that_asks_for_more() -> None:
+    async with yes_service() as text:
+        options = Options(text, timeout_s=2, recovery_window_s=0.5, concurrency=64)
+        found = await run(options, lambda *_: None)
+    assert {result.id for result in found.of(report.PASSED)} == ONLY_A_YES
+    assert len(found.of(report.FAILED)) > 180
+    assert [it for it in found.of(report.FAILED) if "can be judged" in it.text] == []
 
 
 async def test_service_with_one_key_passes_the_case_about_it() -> None:

@@ -1,4 +1,4 @@
-"""`pkgstats demo` and `pkgstats serve`."""
+"""The commands of pkgstats."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from hubbub import HubbubError
+from pkgstats import commands
+from pkgstats.commands import CommandFailed
 from pkgstats.live.negotiate import HUB
 from pkgstats.settings import InvalidSetting, Settings
 from pkgstats.site import PortInUse, running_site
+from pkgstats.store.store import IncompatibleDatabase
 
 EXAMPLE = "@azure/web-pubsub-client"
 DEMO_DAY_S = 8.0
@@ -25,29 +29,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        settings = Settings(world_day_s=args.day) if args.demo else Settings.from_environ()
-        asyncio.run(_run(args, settings))
-    except (PortInUse, InvalidSetting, HubbubError) as error:
+        status: int = asyncio.run(args.run(args))
+    except KeyboardInterrupt:
+        return 130
+    except (PortInUse, InvalidSetting, HubbubError, CommandFailed, IncompatibleDatabase) as error:
         print(f"pkgstats: {error}", file=sys.stderr)
         return 1
     except (OSError, sqlite3.Error) as error:
         # The database's folder, a port below 1024: the system's own words name the place.
         print(f"pkgstats: cannot start: {error}", file=sys.stderr)
         return 1
-    return 0
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pkgstats", description="npm package pages that change by themselves."
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    demo = commands.add_parser(
+    subcommands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    demo = subcommands.add_parser(
         "demo",
         help="recorded packages in a simulated world, offline, nothing kept",
         description="Recorded packages in a simulated world: offline, with a temporary database.",
     )
-    demo.set_defaults(demo=True)
+    demo.set_defaults(demo=True, run=_site)
     demo.add_argument(
         "--day",
         type=_seconds,
@@ -55,12 +60,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="how long a day of the simulated world lasts while a page is open (default: 8)",
     )
-    serve = commands.add_parser(
+    serve = subcommands.add_parser(
         "serve",
         help="the registry of your npm configuration",
         description="The registry of your npm configuration; PKGSTATS_* variables say otherwise.",
     )
-    serve.set_defaults(demo=False)
+    serve.set_defaults(demo=False, run=_site)
     for command in (demo, serve):
         command.add_argument("--port", type=_port, default=8000, help="of the pages; 0: any free")
         command.add_argument(
@@ -73,7 +78,50 @@ def _parser() -> argparse.ArgumentParser:
             metavar="URL",
             help="a further address under which browsers see the pages, for example of a proxy",
         )
+    _add_short_commands(subcommands)
     return parser
+
+
+def _add_short_commands(subcommands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Those that do something and end."""
+    add = subcommands.add_parser(
+        "import",
+        help="load the packages that a package.json names",
+        description="Load the packages that a package.json names, so that search knows them.",
+    )
+    add.add_argument("file", type=Path, help="a package.json")
+    add.add_argument(
+        "--watch", metavar="ID", help="put them on a watch list, too: the id that the list shows"
+    )
+    add.set_defaults(run=_import)
+    refresh = subcommands.add_parser(
+        "refresh",
+        help="ask once for everything that is due",
+        description="Ask the sources once for everything known here that is due.",
+    )
+    refresh.set_defaults(run=_refresh)
+    record = subcommands.add_parser(
+        "record",
+        help="write packages as recorded files",
+        description="Write packages as recorded files, facts only, through the npm client.",
+    )
+    record.add_argument("names", nargs="+", metavar="NAME", help="a package, five at most")
+    record.add_argument(
+        "--to", type=Path, default=Path("recorded"), metavar="FOLDER", help="default: recorded"
+    )
+    record.set_defaults(run=_record)
+
+
+async def _import(args: argparse.Namespace) -> int:
+    return await commands.import_project(Settings.from_environ(), args.file, args.watch)
+
+
+async def _refresh(args: argparse.Namespace) -> int:
+    return await commands.refresh(Settings.from_environ())
+
+
+async def _record(args: argparse.Namespace) -> int:
+    return await commands.record(args.names, args.to)
 
 
 def _port(text: str) -> int:
@@ -92,8 +140,9 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-async def _run(args: argparse.Namespace, settings: Settings) -> None:
+async def _site(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
+    settings = Settings(world_day_s=args.day) if args.demo else Settings.from_environ()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -113,6 +162,7 @@ async def _run(args: argparse.Namespace, settings: Settings) -> None:
         print(f"page    {site.url}/pkg:{EXAMPLE}")
         print(f"ready {site.url}", flush=True)
         await stop.wait()
+    return 0
 
 
 if __name__ == "__main__":

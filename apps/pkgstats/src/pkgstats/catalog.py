@@ -24,6 +24,7 @@ from pkgstats.figures import BadgeFact, Figures
 from pkgstats.listing import PAGE_SIZE, Listing
 from pkgstats.lookup import Lookup
 from pkgstats.models import (
+    NOT_AVAILABLE,
     AbilityState,
     Badge,
     By,
@@ -44,7 +45,7 @@ from pkgstats.models import (
 )
 from pkgstats.refresh import Refresher
 from pkgstats.settings import Settings
-from pkgstats.sources.base import Source
+from pkgstats.sources.base import Failing, NoData, NotOffered, NotSet, Refusal, Source
 from pkgstats.sources.choose import ABILITIES, Chosen, choose_source
 from pkgstats.sources.world import WorldSource
 from pkgstats.store import counts, outbox, packages, people
@@ -59,6 +60,7 @@ log = logging.getLogger(__name__)
 NEAR_NAMES = 5
 MAX_RANGE_DAYS = 548
 RESEND_PAUSE_S = 2.0
+"""Also how long the commits of another process (a refresher of its own) stay unseen."""
 VISITS_SAVED_S = 10.0
 SITEMAP_NAMES = 5000
 
@@ -286,7 +288,7 @@ class Catalog:
                 last = ids
                 continue
             last = []
-            await self._wait_for_commit(RESEND_PAUSE_S if rows else None)
+            await self._wait_for_commit(RESEND_PAUSE_S)
 
     def watching(self, watched: Mapping[str, int]) -> None:
         """Tell which packages are looked at right now: they are kept fresher."""
@@ -308,6 +310,28 @@ class Catalog:
         await asyncio.wait([self._refresher.downloads(names)])
         await self.pick("random")
 
+    # From the command line
+
+    async def add(self, names: Sequence[str]) -> AsyncIterator[tuple[str, str]]:
+        """Load packages within the budgets, however long it takes; each name with what came of it.
+
+        Names that are known already are not asked for again.
+        """
+        seen = set(await self._store.read(packages.seen_names))
+        wanted = [name for name in names if name not in seen]
+        for name in names:
+            if name in seen:
+                yield name, "known already"
+        async for name, refusal in self._refresher.load_patiently(wanted):
+            yield name, "loaded" if refusal is None else _refusal_words(refusal)
+
+    async def refresh(self) -> AsyncIterator[tuple[str, str]]:
+        """Ask again for everything that is due, once; each name with what came of it."""
+        await self._refresher.follow_changes()
+        due = await self._refresher.due()
+        async for name, refusal in self._refresher.load_patiently(due):
+            yield name, "refreshed" if refusal is None else _refusal_words(refusal)
+
     # Inside
 
     async def save_visits(self) -> None:
@@ -320,7 +344,7 @@ class Catalog:
         self._closed.set()
         self._store.committed.set()
 
-    async def _wait_for_commit(self, timeout_s: float | None) -> None:
+    async def _wait_for_commit(self, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._store.committed.wait()
@@ -336,6 +360,17 @@ _ABILITY_STATES = {
     Ended.LIMITED: AbilityState.LIMITED,
     Ended.FAILING: AbilityState.FAILING,
 }
+
+
+def _refusal_words(refusal: Refusal) -> str:
+    match refusal:
+        case NoData():
+            return "no such package"
+        case NotOffered() | NotSet():
+            return NOT_AVAILABLE
+        case Failing(reason):
+            return f"no answer ({reason})"
+    return "asked to wait"
 
 
 def _unknown_card(name: str) -> ResultCard:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import zlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -225,11 +225,35 @@ class Refresher:
             await asyncio.wait([self.packument(name)])
 
     async def load_all(self, names: Sequence[str]) -> None:
-        """Load packages one after the other, with their counts and the latest readme."""
+        """Load packages one after the other, with their counts."""
         for name in names:
             await asyncio.wait([self.packument(name)])
         if names:
             await asyncio.wait([self.downloads(names)])
+
+    async def load_patiently(
+        self, names: Sequence[str]
+    ) -> AsyncIterator[tuple[str, Refusal | None]]:
+        """Load packages one after the other and wait where a budget or the source says so.
+
+        Gives each name with None when it is stored now, else why not.
+        """
+        for name in names:
+            refusal = await self.packument(name)
+            while isinstance(refusal, Limited):
+                await asyncio.sleep(max(1.0, (refusal.until - self._now()).total_seconds()))
+                refusal = await self.packument(name)
+            yield name, refusal
+        if names:
+            await asyncio.wait([self.downloads(names)])
+
+    async def due(self) -> list[str]:
+        """Packages that are known here and not fresh, though nobody looks at them now."""
+        names = await self._store.read(packages.seen_names)
+        found = [await self._store.read(partial(packages.find, name=name)) for name in names]
+        return [
+            one.name for one in found if one is not None and not self.is_fresh(one, visited=False)
+        ]
 
     async def load_new(self, names: Sequence[str]) -> None:
         """Load those packages that were never loaded (the starter list)."""

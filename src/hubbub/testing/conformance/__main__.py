@@ -35,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CannotRun, InvalidConnectionString) as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 1
 
 
 if __name__ == "__main__":

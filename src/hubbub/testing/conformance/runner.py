@@ -167,6 +167,8 @@ class _Runner:
             return FAILED, f"expected the case to end; came no end within {limit_s:g} s"
         except (OSError, aiohttp.ClientError) as error:
             return FAILED, f"expected the service to be reachable; came {error}"
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            return FAILED, f"expected the documented form; came another ({error!r}; see below)"
         except Exception as error:  # a fault of the case must not end all others
             log.exception("case %s could not judge what came", case.ids[0])
             return FAILED, f"expected an answer that can be judged; came {error!r}"

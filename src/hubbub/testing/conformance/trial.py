@@ -4,6 +4,7 @@ import contextlib
 import io
 import secrets
 import time
+import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from urllib.parse import quote
 import aiohttp
 import jwt
 import msgspec
+from jwt.warnings import InsecureKeyLengthWarning
 from yarl import URL
 
 from hubbub.testing.conformance.failures import CaseFailed, NotApplicable, shown
@@ -70,6 +72,13 @@ class Answer:
         if code is not None and came_code != code:
             raise CaseFailed(f"x-ms-error-code {code} for {self.told}", str(came_code))
         return self
+
+
+def sign(claims: Mapping[str, Any], key: str | bytes, **headers: str) -> str:
+    """A token, signed with HS256. A short key is the service's business."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InsecureKeyLengthWarning)
+        return jwt.encode(dict(claims), key, "HS256", headers=headers or None)
 
 
 class Trial:
@@ -145,7 +154,7 @@ class Trial:
         }
         if user is not None:
             values["sub"] = user
-        return jwt.encode({**values, **claims}, key or self.target.key, algorithm="HS256")
+        return sign({**values, **claims}, key or self.target.key)
 
     async def client(
         self,
@@ -157,11 +166,14 @@ class Trial:
         query: str = "",
         headers: Mapping[str, str] | None = None,
         expects_hello: bool = True,
+        answers_pings: bool = True,
+        patience_s: float = 0,
         **claims: Any,
     ) -> WireClient:
         """Connect; a PubSub client has its `connected` message in `hello`.
 
         `subprotocol`: one or several with commas. `token`: "" for none, else made of the claims.
+        `patience_s`: how much longer than usual the handshake may take.
         Raises: Refused.
         """
         if token is None:
@@ -171,12 +183,14 @@ class Trial:
         if self._desk is not None:
             parts.append(f"conformance={self.tag}")
         target = path + ("&" if "?" in path else "?") + "&".join(part for part in parts if part)
-        client = WireClient(f"client {len(self._clients) + 1}", self.say, self.timeout_s)
+        client = WireClient(
+            f"client {len(self._clients) + 1}", self.say, self.timeout_s, answers_pings
+        )
         self._clients.append(client)
         offered = {} if subprotocol is None else {"Sec-WebSocket-Protocol": subprotocol}
         self.say(f"{client.label} connects to {shown(target)} offering {subprotocol}")
         url = self.target.client_base.replace("http", "ws", 1) + target
-        limit_s = self.timeout_s + (_HANDLER_S if self._desk is not None else 0)
+        limit_s = self.timeout_s + patience_s + (_HANDLER_S if self._desk is not None else 0)
         try:
             await client.open(url, {**offered, **(headers or {})}, limit_s)
         except Refused as refused:
@@ -191,17 +205,23 @@ class Trial:
     async def recover(
         self, lost: WireClient, *, expects_hello: bool = True, **options: Any
     ) -> WireClient:
-        """Take up the session of a lost client. Options: `connection_id`, `proof`, and of `client`."""
+        """Take up the session of a lost client, which has to be the same connection then.
+
+        Options: `connection_id`, `proof`, and those of `client`.
+        """
         connection_id = options.pop("connection_id", lost.connection_id)
         proof = options.pop("proof", lost.hello.get("reconnectionToken") or "none")
         options.setdefault("token", "")
-        return await self.client(
+        again = await self.client(
             options.pop("subprotocol", lost.subprotocol),
             query=f"awps_connection_id={quote(connection_id)}"
             f"&awps_reconnection_token={quote(str(proof), safe='')}",
             expects_hello=expects_hello,
             **options,
         )
+        if expects_hello:
+            self.equal(again.connection_id, connection_id, "connectionId after the recovery")
+        return again
 
     async def refused(self, *statuses: int, subprotocol: str | None = JSON, **how: Any) -> Refused:
         """A handshake that has to be answered with one of these statuses."""
@@ -224,7 +244,7 @@ class Trial:
         """For a call of this URL. `claims` win; None leaves one out."""
         values: dict[str, Any] = {"aud": url, "exp": int(time.time() + life_s), **claims}
         values = {name: value for name, value in values.items() if value is not None}
-        return jwt.encode(values, key or self.target.key, algorithm="HS256")
+        return sign(values, key or self.target.key)
 
     async def rest(
         self,
@@ -287,9 +307,20 @@ class Trial:
 
     async def got_fence(self, client: WireClient) -> None:
         came = await client.next()
-        data = came.get("data") if isinstance(came, dict) else came
-        if data != "fence":
+        if _data_of(came) != "fence":
             raise CaseFailed(f"nothing for {client.label}", shown(came))
+
+    async def reached(self, people: Mapping[str, WireClient]) -> str:
+        """Names of those who had got `hi` before the message that is now sent to all."""
+        await self.send(b"end")
+        names = ""
+        for name, client in people.items():
+            data = _data_of(await client.next())
+            if data == "hi":
+                names += name
+                data = _data_of(await client.next())
+            self.equal(data, "end", f"the next message of {client.label}")
+        return names
 
     # --- judging -----------------------------------------------------------------------------
 
@@ -304,3 +335,8 @@ class Trial:
 
     def not_applicable(self, reason: str) -> NoReturn:
         raise NotApplicable(reason)
+
+
+def _data_of(came: Any) -> Any:
+    """Of a message, or a plain client's frame itself."""
+    return came.get("data") if isinstance(came, dict) else came

@@ -25,6 +25,7 @@ class Variant:
     allows_anonymous: bool = False
     timeout_s: int | None = None
     """None: as the service has it."""
+    keep_alive_s: int | None = None
     is_probed: bool = True
     """Is a client let in first, to see whether the service has it? Else the case finds out."""
 
@@ -52,6 +53,7 @@ VARIANTS = {
             system_events=(),
             allows_anonymous=True,
         ),
+        _plain("lively", "a keep-alive interval of one second", keep_alive_s=1),
         _plain("burst", "for ten clients at once", is_probed=False),
         _plain("case", "the listener names the service in capitals"),
         _plain("lines", "the listener names two services, the second one is right"),
@@ -59,6 +61,7 @@ VARIANTS = {
         _plain("bare", "the listener answers OPTIONS with 200 and no more"),
         _plain("other", "the listener allows another service"),
         _plain("denied", "the listener answers OPTIONS with 401"),
+        _plain("mute", "the listener never answers OPTIONS", is_probed=False),
         Variant("down", "a handler that cannot be reached", (f"{_UNREACHABLE}/{{event}}",)),
     )
 }
@@ -76,6 +79,9 @@ def as_toml(base: str, handler_url: str) -> str:
         lines += ["", f"# {variant.what}"]
         if variant.allows_anonymous:
             lines += [f"[hubs.{hub}]", 'anonymous_connect_policy = "allow"']
+        if variant.keep_alive_s is not None:
+            interval = f"web_socket_keep_alive_interval_s = {variant.keep_alive_s}"
+            lines += [f"[hubs.{hub}]", interval]
         for path in variant.paths:
             url = path if path.startswith("http") else handler_url + path
             lines += [

@@ -61,13 +61,20 @@ class Message(dict[str, Any]):
 class WireClient(picows.WSListener):
     """One socket. Waits look through everything that came and was not looked at yet."""
 
-    def __init__(self, label: str, say: Callable[[str], None], timeout_s: float) -> None:
+    def __init__(
+        self,
+        label: str,
+        say: Callable[[str], None],
+        timeout_s: float,
+        answers_pings: bool = True,
+    ) -> None:
         self.label = label
         self.hello: Message = Message({}, "")
         """The `connected` message of a PubSub client."""
         self.subprotocol: str | None = None
         self._say = say
         self._timeout_s = timeout_s
+        self._answers_pings = answers_pings
         self._ws: picows.WSTransport | None = None
         self._socket: socket.socket | None = None
         self._inbox: list[Any] = []
@@ -88,7 +95,7 @@ class WireClient(picows.WSListener):
                     max_redirects=0,
                     max_frame_size=_MAX_FRAME_BYTES,
                     websocket_handshake_timeout=None,
-                    enable_auto_pong=True,
+                    enable_auto_pong=self._answers_pings,
                     logger_name=_quiet,
                 )
         except picows.WSInvalidStatusError as error:
@@ -129,7 +136,10 @@ class WireClient(picows.WSListener):
 
     @property
     def connection_id(self) -> str:
-        return str(self.hello["connectionId"])
+        found = self.hello.get("connectionId")
+        if not found or not isinstance(found, str):
+            raise CaseFailed("a connectionId in `connected`", shown(self.hello))
+        return found
 
     # --- out ---------------------------------------------------------------------------------
 
@@ -252,13 +262,14 @@ class WireClient(picows.WSListener):
         if self._inbox:
             raise CaseFailed(f"nothing more for {self.label}", shown(self._inbox[0]))
 
-    async def closed(self, *codes: int) -> str:
+    async def closed(self, *codes: int, patience_s: float = 0) -> str:
         """The service has to close with one of these codes; the reason it gives.
 
-        1005: close frame without a code. 1006: no close frame.
+        1005: close frame without a code. 1006: no close frame. `patience_s`: how much longer than
+        usual it may take.
         """
         wanted = f"{self.label} to be closed with {' or '.join(map(str, codes))}"
-        code, reason = await self._wait(lambda: self._end, wanted)
+        code, reason = await self._wait(lambda: self._end, wanted, patience_s)
         if code not in codes:
             raise CaseFailed(wanted, f"close {code} {shown(reason)}")
         return str(reason)
@@ -282,9 +293,9 @@ class WireClient(picows.WSListener):
         found, _ = await self._wait(look, wanted)
         return found
 
-    async def _wait(self, look: Callable[[], Any], wanted: str) -> Any:
+    async def _wait(self, look: Callable[[], Any], wanted: str, patience_s: float = 0) -> Any:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s + patience_s):
                 while (found := look()) is None:
                     self._news.clear()
                     await self._news.wait()
@@ -327,6 +338,7 @@ class WireClient(picows.WSListener):
         raw: str | bytes = data.decode("utf-8", "replace") if self._is_text else data
         self._say(f"{self.label} < {shown(raw)}")
         if len(self._inbox) >= _MAX_UNREAD:
+            self._say(f"{self.label}: more than {_MAX_UNREAD} messages that nobody asked for")
             self.cut()
         self._inbox.append(self._read(raw))
         self._news.set()

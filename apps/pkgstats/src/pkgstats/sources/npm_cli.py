@@ -62,6 +62,16 @@ class NpmCliSource:
         self, name: str, validators: Validators | None = None
     ) -> Answer[Packument] | Unchanged | Refusal:
         """First which versions there are, then the details of the newest ones."""
+        body = await self.body(name)
+        if not isinstance(body, dict):
+            return body
+        try:
+            return Answer(slim_packument(body, name), self._now())
+        except NotAPackument as error:
+            return Failing(str(error))
+
+    async def body(self, name: str) -> dict[str, Any] | Refusal:
+        """A packument as the registry has it, as far as npm tells: its newest releases."""
         listed = await self._view(name, "versions", "time", "dist-tags", "maintainers")
         if not isinstance(listed, dict):
             return listed if listed is not None else NoData()
@@ -78,7 +88,7 @@ class NpmCliSource:
             details = [details]
         if not isinstance(details, list):
             return details if details is not None else NoData()
-        body = {
+        return {
             "name": name,
             "dist-tags": tags,
             "time": listed.get("time"),
@@ -89,10 +99,6 @@ class NpmCliSource:
                 if isinstance(item, dict) and isinstance(item.get("version"), str)
             },
         }
-        try:
-            return Answer(slim_packument(body, name), self._now())
-        except NotAPackument as error:
-            return Failing(str(error))
 
     async def latest(self, name: str) -> Answer[str] | Refusal:
         version = await self._view(f"{name}@latest", "version")

@@ -78,7 +78,7 @@ def slim_release(manifest: Mapping[str, Any], version: str, time: object = None)
     repository = manifest.get("repository")
     return Release(
         version=version,
-        description=_public(_text(manifest.get("description"))),
+        description=without_mail(_text(manifest.get("description"))),
         published_at=parse_time(time),
         license=_license(manifest),
         homepage=_web_link(_first(manifest.get("homepage"))),
@@ -86,7 +86,7 @@ def slim_release(manifest: Mapping[str, Any], version: str, time: object = None)
         repo_url=repository_link(repository),
         repo_dir=repository_directory(repository),
         keywords=_keywords(manifest.get("keywords")),
-        deprecated=_public(_text(manifest.get("deprecated"))) or None,
+        deprecated=without_mail(_text(manifest.get("deprecated"))) or None,
         engines=_engines(manifest.get("engines")),
         module=_module_kind(manifest),
         has_types=_has_types(manifest),
@@ -151,7 +151,7 @@ def _found(item: object) -> Found | None:
     return Found(
         name=name,
         version=_text(package.get("version"), limit=grammar.MAX_VERSION_LENGTH) or None,
-        description=_public(_text(package.get("description"))),
+        description=without_mail(_text(package.get("description"))),
         publisher=next(iter(_people([package.get("publisher")])), None),
         published_at=parse_time(package.get("date")),
         license=_license(package),
@@ -208,7 +208,8 @@ def _text(value: object, limit: int = MAX_TEXT) -> str:
     return value[:limit].strip() if isinstance(value, str) else ""
 
 
-def _public(text: str) -> str:
+def without_mail(text: str) -> str:
+    """The text with whatever looks like a mail address left out."""
     return _MAIL.sub("(address left out)", text) if "@" in text else text
 
 
@@ -240,7 +241,7 @@ def _license(manifest: Mapping[str, Any]) -> str | None:
     for value in (manifest.get("license"), manifest.get("licenses")):
         entries = value if isinstance(value, list) else [value]
         names = [_text(item.get("type") if isinstance(item, dict) else item) for item in entries]
-        if kept := ", ".join(dict.fromkeys(_public(name)[:100] for name in names if name)):
+        if kept := ", ".join(dict.fromkeys(without_mail(name)[:100] for name in names if name)):
             return kept
     return None
 
@@ -269,7 +270,7 @@ def _dependencies(manifest: Mapping[str, Any]) -> Iterator[Dependency]:
         entries = list(_mapping(manifest.get(kind)).items())[:MAX_DEPENDENCIES]
         for name, wanted in entries:
             if isinstance(wanted, str) and grammar.is_package_name(name):
-                yield Dependency(kind, name, _public(wanted[:200]))
+                yield Dependency(kind, name, without_mail(wanted[:200]))
 
 
 def _people(value: object) -> tuple[str, ...]:

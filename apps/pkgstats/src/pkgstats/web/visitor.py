@@ -36,7 +36,7 @@ class VisitorPages:
         """The visitor's stars, newest change first."""
         visitor = visitor_of(request)
         stars = await self._catalog.stars(visitor) if visitor else []
-        return self._renderer.html(request, "watch.html", stars=stars)
+        return self._renderer.html(request, "watch.html", stars=stars, visitor=visitor)
 
     async def change(self, request: Request) -> Response:
         """Star or unstar one package, then back to where the visitor was."""

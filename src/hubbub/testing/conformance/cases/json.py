@@ -1,11 +1,12 @@
 """The JSON subprotocol: requests, acks, and how data arrives."""
 
 from typing import Any
+from urllib.parse import quote
 
 from hubbub.testing.conformance import protobuf
 from hubbub.testing.conformance.registry import case
 from hubbub.testing.conformance.trial import JOIN, Trial
-from hubbub.testing.conformance.wire import ABSENT, PROTOBUF
+from hubbub.testing.conformance.wire import ABSENT, PROTOBUF, WireClient
 
 ANY = protobuf.any_of("type.googleapis.com/azure.webpubsub.TestMessage", b"\x08\x01")
 ANY_BASE64 = "Ci90eXBlLmdvb2dsZWFwaXMuY29tL2F6dXJlLndlYnB1YnN1Yi5UZXN0TWVzc2FnZRICCAE="
@@ -29,12 +30,16 @@ def _with_ack(message: dict[str, Any], ack_id: int | None) -> dict[str, Any]:
     return message if ack_id is None else {**message, "ackId": ack_id}
 
 
+async def _is_in(trial: Trial, client: WireClient, group: str) -> None:
+    await trial.send(b"to the group", to=f"/groups/{quote(group, safe='')}")
+    await client.message(group=group, data="to the group")
+
+
 @case("CP-034")
 async def join_is_acked(trial: Trial) -> None:
     client = await trial.client(roles=JOIN)
     await client.ask(join())
-    await trial.send(b"x", to="/groups/g1")
-    await client.message(group="g1", data="x")
+    await _is_in(trial, client, "g1")
 
 
 @case("CP-035")
@@ -42,6 +47,8 @@ async def join_twice(trial: Trial) -> None:
     client = await trial.client()
     await client.ask(join(1))
     await client.ask(join(2))
+    await _is_in(trial, client, "g1")
+    await client.quiet()
 
 
 @case("CP-036")
@@ -199,6 +206,7 @@ async def null_ack_id(trial: Trial) -> None:
     client = await trial.client()
     await client.send({**join(None), "ackId": None})
     await client.quiet()
+    await _is_in(trial, client, "g1")
 
 
 @case("CP-060")
@@ -211,6 +219,7 @@ async def ack_ids_belong_to_a_connection(trial: Trial) -> None:
 async def type_without_case(trial: Trial) -> None:
     client = await trial.client()
     await client.ask({"type": "JOINGROUP", "group": "g1", "ackId": 1})
+    await _is_in(trial, client, "g1")
 
 
 @case("CP-067")
@@ -218,11 +227,14 @@ async def free_group_names(trial: Trial) -> None:
     client = await trial.client()
     for ack_id, group in enumerate(("x" * 1024, "a b/c", "grüße 🎉"), 1):
         await client.ask(join(ack_id, group))
+        await _is_in(trial, client, group)
 
 
 @case("CP-072")
 async def unknown_property(trial: Trial) -> None:
-    await (await trial.client()).ask(join(1, extra={"a": [1]}))
+    client = await trial.client()
+    await client.ask(join(1, extra={"a": [1]}))
+    await _is_in(trial, client, "g1")
 
 
 @case("CP-073")

@@ -238,6 +238,13 @@ async def expired_copy_by_rest(trial: Trial) -> None:
     await numbered(await trial.recover(client), (2, "lasting"))
 
 
+@case("CP-143", variant="lively", seconds=3)
+async def silent_peer(trial: Trial) -> None:
+    client = await trial.client(RELIABLE, answers_pings=False)
+    await client.closed(1006, patience_s=5)
+    await trial.recover(client)
+
+
 @case("RA-100", variant="", seconds=5)
 async def closed_while_away(trial: Trial) -> None:
     client = await trial.client(RELIABLE)

@@ -12,15 +12,7 @@ _JSON = "application/json"
 async def reaches(trial: Trial, group: str, people: dict[str, WireClient]) -> str:
     """Names of those whom a message to the group reaches."""
     await trial.send(b"hi", to=f"/groups/{group}")
-    await trial.send(b"end")
-    reached = ""
-    for name, client in people.items():
-        data = (await client.next())["data"]
-        if data == "hi":
-            reached += name
-            data = (await client.next())["data"]
-        trial.equal(data, "end", "the message after the one to the group")
-    return reached
+    return await trial.reached(people)
 
 
 async def turned_out(client: WireClient, reason: str) -> None:

@@ -7,7 +7,7 @@ import time
 import jwt
 
 from hubbub.testing.conformance.registry import case
-from hubbub.testing.conformance.trial import Trial
+from hubbub.testing.conformance.trial import Trial, sign
 
 _VERSIONS = ("2021-10-01", "2022-11-01", "2023-07-01", "2024-01-01", "2024-12-01")
 _OTHER_KEY = "a key that no service has, long enough for HS256"
@@ -18,9 +18,14 @@ def _url(trial: Trial) -> str:
 
 
 async def _send(trial: Trial, status: int, token: str, query: str | None = None) -> None:
-    """A send to the whole hub with this token has to get this status."""
+    """A send to the whole hub with this token has to get this status, and to arrive if it is 202."""
+    client = await trial.client(None)
     more = {} if query is None else {"query": query}
-    await trial.send(b"x", token=token, expect=status, **more)
+    await trial.send(b"sent", token=token, expect=status, **more)
+    if status == 202:
+        await client.frame("sent")
+    else:
+        await trial.fence(client)
 
 
 # --- health and versions ---------------------------------------------------------------------
@@ -156,7 +161,7 @@ async def other_algorithms(trial: Trial) -> None:
 @case("RA-021")
 async def kid_and_iss(trial: Trial) -> None:
     claims = {"aud": _url(trial), "exp": int(time.time()) + 600, "iss": "me"}
-    await _send(trial, 202, jwt.encode(claims, trial.target.key, "HS256", headers={"kid": "k"}))
+    await _send(trial, 202, sign(claims, trial.target.key, kid="k"))
 
 
 @case("RA-022")
@@ -179,7 +184,7 @@ async def key_is_text(trial: Trial) -> None:
         trial.not_applicable("the key of this service is no base64")
     await _send(trial, 202, trial.rest_token(_url(trial)))
     claims = {"aud": _url(trial), "exp": int(time.time()) + 600}
-    await _send(trial, 401, jwt.encode(claims, decoded, "HS256"))
+    await _send(trial, 401, sign(claims, decoded))
 
 
 # --- generateToken ---------------------------------------------------------------------------

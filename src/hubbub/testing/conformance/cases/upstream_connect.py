@@ -35,7 +35,7 @@ async def is_member(trial: Trial, client: WireClient, group: str) -> bool:
     """Does a message to the group reach the client? A second one marks the end."""
     await trial.send(b"member", to=f"/groups/{group}")
     await trial.send(b"end", to=f"/connections/{client.connection_id}")
-    data = (await client.message())["data"]
+    data = (await client.message()).get("data")
     if data == "member":
         await client.message(data="end")
     return bool(data == "member")

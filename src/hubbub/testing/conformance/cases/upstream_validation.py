@@ -58,6 +58,19 @@ for _id, _variant in (("UE-006", "bare"), ("UE-007", "other"), ("UE-008", "denie
     case(_id, variant=_variant)(_is_refused)
 
 
+@case("UE-012", variant="mute", seconds=10, is_ours=True)
+async def question_without_an_answer(trial: Trial) -> None:
+    opening = asyncio.ensure_future(trial.refused(500, patience_s=60))
+    try:
+        await asyncio.wait({opening}, timeout=trial.timeout_s)
+        if not trial.listener.asked("mute"):
+            trial.not_applicable(f"the hub {trial.hub} is not configured (--print-config)")
+        await opening
+    finally:
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+
+
 @case("UE-010", "UE-011", variant="burst")
 async def many_clients_ask_once(trial: Trial) -> None:
     await asyncio.gather(*(trial.client() for _ in range(10)))
