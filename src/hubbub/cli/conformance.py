@@ -5,7 +5,7 @@ from typing import Any
 
 from hubbub.cli import command, target
 from hubbub.testing.conformance import command as runner
-from hubbub.testing.conformance.failures import CannotRun
+from hubbub.testing.conformance.failures import CannotRun, NobodyThere
 
 
 def add(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -27,4 +27,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         return runner.run(args, target.find(args) if needs_service else None)
     except CannotRun as error:
-        raise command.CommandFailed(str(error), exit_code=command.WRONG_USE) from error
+        text = str(error)
+        if isinstance(error, NobodyThere) and target.given_text(args) is None:
+            text += (
+                "\nstart one with `hubbub serve`, or give the service's connection string in"
+                f" {target.VARIABLE}"
+            )
+        raise command.CommandFailed(text, exit_code=command.WRONG_USE) from error

@@ -4,6 +4,7 @@ Importing it loads nothing heavy: every command of `hubbub` reads its options at
 """
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -46,8 +47,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hub",
         metavar="NAME",
-        help="what the names of hubs begin with (default: a random name; with an event handler"
-        f" {_HUB})",
+        help="what the names of hubs begin with (default: a random name, or"
+        f" {_HUB} when there is an event handler)",
     )
     parser.add_argument(
         "--timeout",
@@ -117,7 +118,7 @@ def run(args: argparse.Namespace, connection_string: str | None) -> int:
     Raises: CannotRun, InvalidConnectionString.
     """
     if args.list:
-        print(_list(args))
+        _print_list(args)
         return 0
     if args.print_config:
         print(_configuration(args), end="")
@@ -177,18 +178,25 @@ def _configuration(args: argparse.Namespace) -> str:
     return variants.as_toml(_hub(args), url.rstrip("/"))
 
 
-def _list(args: argparse.Namespace) -> str:
+def _print_list(args: argparse.Namespace) -> None:
+    """The wanted cases, and for those that are not run the reason."""
     from hubbub.testing.conformance import registry, unseen
 
+    registry.check_patterns(args.only)
     runnable = {case_id for case in registry.all_cases() for case_id in case.ids}
     reasons = unseen.reasons()
-    lines = []
-    for known in registry.known().values():
-        if registry.is_wanted(known.id, args.only):
-            lines.append(f"{known.id}  {known.summary}")
-            if known.id not in runnable:
-                lines.append(f"        not run: {reasons[known.id]}")
-    return "\n".join(lines)
+    rows = [
+        {"id": it.id, "summary": it.summary, "notRun": reasons.get(it.id, "")}
+        for it in registry.known().values()
+        if registry.is_wanted(it.id, args.only)
+    ]
+    if args.json:
+        print(json.dumps(rows, ensure_ascii=False, indent=1))
+        return
+    for row in rows:
+        print(f"{row['id']}  {row['summary']}")
+        if row["id"] not in runnable:
+            print(f"        not run: {row['notRun']}")
 
 
 class _Files:

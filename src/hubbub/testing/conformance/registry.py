@@ -8,6 +8,8 @@ from fnmatch import fnmatchcase
 from importlib.resources import files
 from typing import TYPE_CHECKING, NamedTuple
 
+from hubbub.testing.conformance.failures import CannotRun
+
 if TYPE_CHECKING:
     from hubbub.testing.conformance.trial import Trial
 
@@ -94,6 +96,14 @@ def known() -> dict[str, Known]:
     text = files("hubbub.testing.conformance").joinpath("cases.tsv").read_text(encoding="utf-8")
     rows = csv.reader(text.splitlines()[1:], delimiter="\t", quoting=csv.QUOTE_NONE)
     return {row[0]: Known(*row) for row in rows if not row[0].startswith("CL-")}
+
+
+def check_patterns(patterns: Sequence[str]) -> None:
+    """Raises: CannotRun for one that names no case."""
+    ids = known()
+    for pattern in patterns:
+        if not any(is_wanted(case_id, [pattern]) for case_id in ids):
+            raise CannotRun(f"no case about a service has an id like {pattern}; see --list")
 
 
 def is_wanted(case_id: str, patterns: Sequence[str]) -> bool:

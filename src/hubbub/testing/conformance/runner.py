@@ -11,7 +11,7 @@ import aiohttp
 
 from hubbub.protocol import connection_string
 from hubbub.testing.conformance import registry, unseen
-from hubbub.testing.conformance.failures import CannotRun, CaseFailed, NotApplicable
+from hubbub.testing.conformance.failures import CannotRun, CaseFailed, NobodyThere, NotApplicable
 from hubbub.testing.conformance.handler import Listener
 from hubbub.testing.conformance.registry import Case
 from hubbub.testing.conformance.report import FAILED, NOT_APPLICABLE, PASSED, Report, Result
@@ -67,9 +67,8 @@ async def run(
     Raises: CannotRun, InvalidConnectionString.
     """
     target = target_of(options)
-    timeout = aiohttp.ClientTimeout(total=options.timeout_s)
-    connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
+    registry.check_patterns(options.only)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         runner = _Runner(options, target, http, listener)
         await runner.meet_service()
         return Report(target.endpoint, await runner.run_all(tell))
@@ -105,7 +104,7 @@ class _Runner:
                 raise CannotRun(text) from None
             except (OSError, CaseFailed) as error:
                 text = f"no Web PubSub service answers at {self._target.client_base}: {error}"
-                raise CannotRun(text) from None
+                raise NobodyThere(text) from None
 
     async def run_all(self, tell: Callable[[Result, int, int], None]) -> list[Result]:
         """In the order of the ids."""

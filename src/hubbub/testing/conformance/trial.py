@@ -32,6 +32,9 @@ ALL_ROLES = ("webpubsub.joinLeaveGroup", "webpubsub.sendToGroup")
 JOIN = ("webpubsub.joinLeaveGroup",)
 SEND = ("webpubsub.sendToGroup",)
 _MAX_LINES = 200
+_LARGE_BYTES = 65_536
+_LARGE_FACTOR = 2.5
+"""So many times longer than an answer may take one mebibyte, if the service is far away."""
 _HANDLER_S = 20.0
 """How much longer a handshake may take when an event handler may be asked four times before it."""
 _PUBSUB = {JSON, RELIABLE, PROTOBUF, RELIABLE_PROTOBUF}
@@ -90,6 +93,8 @@ class Trial:
         self.target = target
         self.hub = hub
         self.timeout_s = timeout_s
+        self.large_s = _LARGE_FACTOR * timeout_s
+        """How much longer a message of one mebibyte may take."""
         self.recovery_window_s = 30.0
         self.hubs: dict[str, str] = {}
         """Of the variants, by their names."""
@@ -98,6 +103,7 @@ class Trial:
         """What was said, latest last."""
         self._listener: Listener | None = None
         self._desk: Desk | None = None
+        self._is_over = False
         self.http = http
         self._clients: list[WireClient] = []
 
@@ -122,11 +128,13 @@ class Trial:
             with listener.desk(self.tag, self.timeout_s, self.say) as self._desk:
                 yield self
         finally:
+            self._is_over = True
             for client in self._clients:
                 await client.ended()
 
     def say(self, line: str) -> None:
-        self.lines.append(line)
+        if not self._is_over:  # how clients are cut at the end is nothing to tell
+            self.lines.append(line)
 
     def name(self, text: str = "g") -> str:
         """A name of a group or user that no other case has."""
@@ -173,7 +181,7 @@ class Trial:
         """Connect; a PubSub client has its `connected` message in `hello`.
 
         `subprotocol`: one or several with commas. `token`: "" for none, else made of the claims.
-        `patience_s`: how much longer than usual the handshake may take.
+        `patience_s`: how much longer than usual its waits may take, the handshake too.
         Raises: Refused.
         """
         if token is None:
@@ -184,7 +192,10 @@ class Trial:
             parts.append(f"conformance={self.tag}")
         target = path + ("&" if "?" in path else "?") + "&".join(part for part in parts if part)
         client = WireClient(
-            f"client {len(self._clients) + 1}", self.say, self.timeout_s, answers_pings
+            f"client {len(self._clients) + 1}",
+            self.say,
+            self.timeout_s + patience_s,
+            answers_pings,
         )
         self._clients.append(client)
         offered = {} if subprotocol is None else {"Sec-WebSocket-Protocol": subprotocol}
@@ -273,18 +284,29 @@ class Trial:
             sent["Content-Type"] = content_type
         target = f"{path}?{query}" if query else path
         told = f"{method} {shown(target)}"
-        self.say(f"REST > {told} {shown(body) if isinstance(body, bytes) else 'in chunks'}")
-        async with self.http.request(
-            method,
-            # The target as written here, not as the library would tidy it.
-            URL(self.target.endpoint + target, encoded=True),
-            data=io.BytesIO(body) if isinstance(body, bytes) and body else body or None,
-            headers=sent,
-            skip_auto_headers=("Content-Type",),
-            allow_redirects=False,
-        ) as response:
-            answer = Answer(told, response.status, response.headers, await response.read())
-        self.say(f"REST < {answer.status} {shown(answer.body)}")
+        self.say(
+            f"REST > {told} {shown(body) if isinstance(body, bytes) else 'in chunks'}".rstrip()
+        )
+        limit_s = self.timeout_s
+        if isinstance(body, bytes) and len(body) > _LARGE_BYTES:
+            limit_s += self.large_s
+            # What the service does not read of it must not hold up the next call.
+            sent["Connection"] = "close"
+        try:
+            async with self.http.request(
+                method,
+                # The target as written here, not as the library would tidy it.
+                URL(self.target.endpoint + target, encoded=True),
+                data=io.BytesIO(body) if isinstance(body, bytes) and body else body or None,
+                headers=sent,
+                skip_auto_headers=("Content-Type",),
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=limit_s),
+            ) as response:
+                answer = Answer(told, response.status, response.headers, await response.read())
+        except TimeoutError:
+            raise CaseFailed(f"an answer to {told}", f"none within {limit_s:g} s") from None
+        self.say(f"REST < {answer.status} {shown(answer.body)}".rstrip())
         return answer if expect is None else answer.expect(expect)
 
     async def send(

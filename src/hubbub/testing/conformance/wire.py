@@ -147,7 +147,7 @@ class WireClient(picows.WSListener):
         """A dict as JSON, a str as it is, bytes in a binary frame."""
         for message in messages:
             if isinstance(message, bytes):
-                self._write(WSMsgType.BINARY, message, shown(message))
+                self._write(WSMsgType.BINARY, message, f"binary frame {shown(message)}")
             else:
                 text = message if isinstance(message, str) else json.dumps(message)
                 self._write(WSMsgType.TEXT, text.encode(), shown(text))
@@ -262,14 +262,13 @@ class WireClient(picows.WSListener):
         if self._inbox:
             raise CaseFailed(f"nothing more for {self.label}", shown(self._inbox[0]))
 
-    async def closed(self, *codes: int, patience_s: float = 0) -> str:
+    async def closed(self, *codes: int) -> str:
         """The service has to close with one of these codes; the reason it gives.
 
-        1005: close frame without a code. 1006: no close frame. `patience_s`: how much longer than
-        usual it may take.
+        1005: close frame without a code. 1006: no close frame.
         """
         wanted = f"{self.label} to be closed with {' or '.join(map(str, codes))}"
-        code, reason = await self._wait(lambda: self._end, wanted, patience_s)
+        code, reason = await self._wait(lambda: self._end, wanted)
         if code not in codes:
             raise CaseFailed(wanted, f"close {code} {shown(reason)}")
         return str(reason)
@@ -293,9 +292,9 @@ class WireClient(picows.WSListener):
         found, _ = await self._wait(look, wanted)
         return found
 
-    async def _wait(self, look: Callable[[], Any], wanted: str, patience_s: float = 0) -> Any:
+    async def _wait(self, look: Callable[[], Any], wanted: str) -> Any:
         try:
-            async with asyncio.timeout(self._timeout_s + patience_s):
+            async with asyncio.timeout(self._timeout_s):
                 while (found := look()) is None:
                     self._news.clear()
                     await self._news.wait()
@@ -336,7 +335,8 @@ class WireClient(picows.WSListener):
 
     def _take(self, data: bytes) -> None:
         raw: str | bytes = data.decode("utf-8", "replace") if self._is_text else data
-        self._say(f"{self.label} < {shown(raw)}")
+        kind = "" if self._is_text else "binary frame "
+        self._say(f"{self.label} < {kind}{shown(raw)}")
         if len(self._inbox) >= _MAX_UNREAD:
             self._say(f"{self.label}: more than {_MAX_UNREAD} messages that nobody asked for")
             self.cut()

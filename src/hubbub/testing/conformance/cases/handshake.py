@@ -4,7 +4,7 @@ import asyncio
 
 from hubbub.testing.conformance.registry import case
 from hubbub.testing.conformance.trial import JOIN, SEND, Trial
-from hubbub.testing.conformance.wire import ABSENT, JSON, RELIABLE
+from hubbub.testing.conformance.wire import ABSENT, JSON, RELIABLE, Refused
 
 _MODE = "webpubsub_mode=sendToGroup"
 _OTHER_KEY = "a key that no service has, long enough for HS256"
@@ -167,7 +167,14 @@ async def unknown_mode(trial: Trial) -> None:
 
 @case("CP-135")
 async def mqtt_path(trial: Trial) -> None:
-    await trial.refused(404, path=f"/clients/mqtt/hubs/{trial.hub}", subprotocol="mqtt")
+    path = f"/clients/mqtt/hubs/{trial.hub}"
+    audience = trial.target.client_base + path
+    try:
+        await trial.client("mqtt", path=path, aud=audience, expects_hello=False)
+    except Refused as refused:
+        trial.equal(refused.status, 404, "the status of the handshake")
+    else:
+        trial.not_applicable("the service has MQTT")
 
 
 @case("CP-137", variant="guests")

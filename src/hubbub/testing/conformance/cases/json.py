@@ -265,9 +265,10 @@ def _of_size(size: int, ack_id: int) -> str:
     return head + "x" * (size - len(head) - 2) + '"}'
 
 
-@case("CP-077")
+@case("CP-077", seconds=25)
 async def one_mebibyte(trial: Trial) -> None:
-    member, client = await trial.client(groups=["g1"]), await trial.client()
+    member = await trial.client(groups=["g1"], patience_s=trial.large_s)
+    client = await trial.client(patience_s=trial.large_s)
     await client.send(_of_size(1_048_576, 1))
     await client.ack(1)
     await member.message(group="g1")
@@ -276,9 +277,10 @@ async def one_mebibyte(trial: Trial) -> None:
     await member.quiet()
 
 
-@case("CP-078")
+@case("CP-078", seconds=25)
 async def one_mebibyte_in_fragments(trial: Trial) -> None:
-    member, client = await trial.client(groups=["g1"]), await trial.client()
+    member = await trial.client(groups=["g1"], patience_s=trial.large_s)
+    client = await trial.client(patience_s=trial.large_s)
     await client.send_in_pieces(_of_size(1_048_576, 1).encode(), 300)
     await client.ack(1)
     await member.message(group="g1")
@@ -287,7 +289,7 @@ async def one_mebibyte_in_fragments(trial: Trial) -> None:
     await member.quiet()
 
 
-@case("CP-081")
+@case("CP-081", seconds=120)
 async def reader_that_never_reads(trial: Trial) -> None:
     deaf, listener = await trial.client(groups=["g1"]), await trial.client(groups=["g1"])
     publisher = await trial.client()

@@ -240,8 +240,8 @@ async def expired_copy_by_rest(trial: Trial) -> None:
 
 @case("CP-143", variant="lively", seconds=3)
 async def silent_peer(trial: Trial) -> None:
-    client = await trial.client(RELIABLE, answers_pings=False)
-    await client.closed(1006, patience_s=5)
+    client = await trial.client(RELIABLE, answers_pings=False, patience_s=5)
+    await client.closed(1006)
     await trial.recover(client)
 
 

@@ -85,14 +85,14 @@ async def unknown_charset(trial: Trial) -> None:
     await trial.send(b"x", "text/plain; charset=nope", expect=415)
 
 
-@case("RA-033")
+@case("RA-033", seconds=25)
 async def largest_body(trial: Trial) -> None:
-    plain = await trial.client(None)
+    plain = await trial.client(None, patience_s=trial.large_s)
     await trial.send(b"x" * _LIMIT)
     await plain.frame("x" * _LIMIT)
 
 
-@case("RA-034")
+@case("RA-034", seconds=25)
 async def body_above_the_limit(trial: Trial) -> None:
     plain = await trial.client(None)
     answer = await trial.send(b"x" * (_LIMIT + 1), expect=400)

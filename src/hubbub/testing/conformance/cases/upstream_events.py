@@ -241,10 +241,11 @@ async def html_answer(trial: Trial) -> None:
     await _fails(trial, Reply(200, b"<p>", "text/html"))
 
 
-@case("UE-055", variant="")
+@case("UE-055", variant="", seconds=60)
 async def answer_too_large(trial: Trial) -> None:
     trial.desk.answers["e"] = Reply(200, _TOO_LARGE, "text/plain")
-    await (await trial.client()).ask(event("e", 1), FAILED)
+    client = await trial.client(patience_s=60)
+    await client.ask(event("e", 1), FAILED)
 
 
 @case("UE-056", variant="")
