@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hubbub.client.driver import Driver
 from hubbub.client.operations import Operations, SendResult
@@ -41,7 +42,7 @@ class GroupStates(Operations):
 
         Raises: SendMessageError; TypeError unless keys and values are str.
         """
-        pairs = dict(state)
+        pairs: dict[Any, Any] = dict(state)  # whatever it is said to be
         if not all(isinstance(text, str) for pair in pairs.items() for text in pair):
             raise TypeError("a group state has texts as keys and values")
         return await self._send(SetGroupState(names.group_name(group), pairs), ack_id, timeout)

@@ -7,7 +7,7 @@ reads are in `stream_readers`.
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any
 
@@ -233,7 +233,7 @@ class GroupStreamWriter:
             raise StreamClosedError("the stream has ended", stream_id=self.stream_id, name="Closed")
 
     @contextlib.asynccontextmanager
-    async def _within(self, timeout: float | Default | None, what: str) -> AsyncIterator[None]:
+    async def _within(self, timeout: float | Default | None, what: str) -> AsyncGenerator[None]:
         limit = self._timeout if isinstance(timeout, Default) else timeout
         check_limit("timeout", limit)
         try:

@@ -1,6 +1,7 @@
 """Group streams and group states of the blocking twin."""
 
 import asyncio
+import inspect
 import queue
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
@@ -233,7 +234,7 @@ class SyncGroupStreaming:
         buffer: BufferOptions | None = None,
     ) -> SyncRegistration:
         """As `Client.on_group_stream`, with a plain function that runs in a thread."""
-        if asyncio.iscoroutinefunction(handler):
+        if inspect.iscoroutinefunction(handler):
             raise TypeError("a handler of SyncClient is a plain function; see Client")
         portal = self._portal
 
