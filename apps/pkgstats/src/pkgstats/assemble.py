@@ -80,7 +80,7 @@ class Assembler:
             origins=origins,
             data_version=_data_version(stored, version, origins, contents),
             last_outbox_id=outbox.last_id(db),
-            dependents=packages.count_dependents(db, name),
+            dependents=stored.dependents,
             simulated=self._simulated,
         )
 

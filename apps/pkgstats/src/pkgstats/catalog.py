@@ -246,13 +246,13 @@ class Catalog:
             now = self.now()
             taken = people.picked_lately(db, now)
             if kind == "random":
-                names = [name for name in people.describable(db) if name not in taken]
+                # So many more than were taken that one of them is left, if there is any.
+                names = people.draw(db, self._draw, len(taken) + 1)
                 options = [(name, "drawn from all known here") for name in names]
-                options = [self._draw.choice(options)] if options else []
             elif kind == "popular":
                 options = people.popular(db, index.MAX_CANDIDATES)[0]
             else:
-                options = people.newest(db, index.MAX_CANDIDATES, now)
+                options = people.newest(db, index.MAX_CANDIDATES)
             for name, reason in options:
                 if name not in taken:
                     return people.add_pick(

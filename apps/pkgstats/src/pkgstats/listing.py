@@ -34,6 +34,8 @@ HOME_ITEMS = 10
 MAX_LISTED = 500
 MAX_SUGGESTIONS = 20
 MAX_UPSTREAM_PAGES = 5
+SUGGESTED_FROM = 50
+"""So many matches are looked at for suggestions: the best by full text are among them."""
 
 
 @dataclass(slots=True)
@@ -139,11 +141,10 @@ class Listing:
 
         def read(db: packages.Database) -> Home:
             popular, basis = people.popular(db, HOME_ITEMS)
-            names = people.describable(db)
-            chosen = self._draw.sample(names, min(HOME_ITEMS, len(names)))
+            chosen = people.draw(db, self._draw, HOME_ITEMS)
             return Home(
                 popular=self._items(db, popular),
-                newest=self._items(db, people.newest(db, HOME_ITEMS, self._now())),
+                newest=self._items(db, people.newest(db, HOME_ITEMS)),
                 random=self._items(db, [(name, "drawn from all known here") for name in chosen]),
                 popular_basis=basis,
                 newest_basis="newest releases among the packages known here",
@@ -235,7 +236,7 @@ def _suggested(db: packages.Database, text: str, limit: int) -> list[Suggestion]
     """Names that begin so; when there are too few, whatever the search finds."""
     names = index.by_prefix(db, text, limit)
     if len(names) < limit and len(text) >= 3:
-        names += index.search(db, text)
+        names += index.search(db, text, SUGGESTED_FROM)
     lines = []
     for name in list(dict.fromkeys(names))[:limit]:
         row = db.execute(

@@ -31,6 +31,7 @@ from pkgstats.settings import InvalidSetting, Settings
 from pkgstats.web.app import Live, create_app
 
 LOOPBACK = "127.0.0.1"
+BACKLOG = 1024
 _SHUTDOWN_S = 3
 """How long running answers may take once the site is told to stop."""
 
@@ -183,10 +184,17 @@ class _Server(uvicorn.Server):
 
 
 def _bind(port: int) -> socket.socket:
+    # With its protocol named, asyncio sends each answer at once: else every second packet of an
+    # answer waits 40 ms for the acknowledgement of the first.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        return socket.create_server((LOOPBACK, port))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((LOOPBACK, port))
+        listener.listen(BACKLOG)
     except OSError as error:
+        listener.close()
         raise _port_in_use(error, port, "--port") from error
+    return listener
 
 
 def _port_in_use(error: OSError, port: int, option: str) -> Exception:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pkgstats.models import DayCount, PublishedSource, Readme
+from pkgstats.models import DayCount, Dependency, PublishedSource, Readme
 from pkgstats.sources.base import Contents, Found, Packument, Release
 from pkgstats.sources.recorded import data_json
 from pkgstats.sources.slim import slim_packument
@@ -351,6 +351,48 @@ async def test_names_of_dependencies_are_found_after_what_was_seen(store: Store)
     assert await find(store, "abort-controller") == ["@azure/abort-controller"]
     assert await store.read(search.count_seen) == 1
     assert await store.read(lambda db: packages.find(db, "@azure/abort-controller")) is None
+
+
+async def test_dependents_are_counted_anew_whenever_somebody_changes_what_it_needs(
+    store: Store,
+) -> None:
+    needs = (Dependency("dependencies", "demo-base", "1"), Dependency("peerDependencies", "x", "1"))
+    twice = (*needs, Dependency("peerDependencies", "demo-base", "1"))
+    steps = [
+        ([simple("demo-a", dependencies=twice)], 1),
+        ([simple("demo-b", dependencies=needs), simple("demo-base")], 2),
+        ([simple("demo-a", "2.0.0")], 1),
+    ]
+    for saved, wanted in steps:
+        await save(store, *saved)
+        row = await store.read(
+            lambda db: db.execute(
+                "SELECT dependents FROM package WHERE name = 'demo-base'"
+            ).fetchone()
+        )
+        assert row["dependents"] == wanted
+    await store.write(lambda db: saving.forget_withdrawn(db, "demo-b"))
+    found = await store.read(lambda db: packages.find(db, "demo-base"))
+    assert found is not None
+    assert found.dependents == 0
+
+
+async def test_suggestions_of_many_are_found_by_index_and_the_best_come_first(
+    store: Store,
+) -> None:
+    names = [f"web-{i:04}" for i in range(600)] + ["@demo/web-own", "Web-Old", "x-web"]
+    await store.write(lambda db: saving.save_names(db, names, NOW))
+    await save(store, simple("web-0599"), simple("@demo/web-own"))
+    found = await store.read(lambda db: search.by_prefix(db, "web-", 4))
+    assert found == ["@demo/web-own", "web-0599", "Web-Old", "web-0000"]
+    plans = await store.read(
+        lambda db: [
+            row["detail"]
+            for text in (search.BY_PREFIX, people.NEWEST, people.POPULAR)
+            for row in db.execute(f"EXPLAIN QUERY PLAN {text}", ("a", "b", 3)[: text.count("?")])
+        ]
+    )
+    assert not [plan for plan in plans if plan.startswith("SCAN") and "INDEX" not in plan], plans
 
 
 async def test_save_found_never_overwrites_what_was_loaded_here(store: Store) -> None:

@@ -44,6 +44,7 @@ class StoredPackage:
     last_modified: str | None
     is_outdated: bool
     """The changes feed has named it since it was fetched."""
+    dependents: int
 
 
 def find(db: sqlite3.Connection, name: str) -> StoredPackage | None:
@@ -62,6 +63,7 @@ def find(db: sqlite3.Connection, name: str) -> StoredPackage | None:
         etag=row["etag"],
         last_modified=row["last_modified"],
         is_outdated=bool(row["is_outdated"]),
+        dependents=row["dependents"],
     )
 
 
@@ -113,14 +115,6 @@ def dist_tags(db: sqlite3.Connection, name: str) -> list[DistTag]:
 def maintainers(db: sqlite3.Connection, name: str) -> list[str]:
     rows = db.execute("SELECT username FROM maintainer WHERE name = ? ORDER BY username", (name,))
     return [row["username"] for row in rows]
-
-
-def count_dependents(db: sqlite3.Connection, name: str) -> int:
-    """Packages known here whose latest release depends on this one, in whatever way."""
-    row = db.execute(
-        "SELECT count(DISTINCT name) FROM dependency WHERE target = ?", (name,)
-    ).fetchone()
-    return int(row[0])
 
 
 def contents(db: sqlite3.Connection, name: str, version: str) -> StoredContents | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
@@ -115,44 +116,51 @@ def feed(db: sqlite3.Connection, kind: str, limit: int) -> list[FeedItem]:
     ]
 
 
+POPULAR = (
+    "SELECT name, weekly FROM package WHERE level = 'seen' AND deprecated IS NULL"
+    " AND weekly > 0 ORDER BY weekly DESC, name LIMIT ?"
+)
+NEWEST = (
+    "SELECT name, latest FROM package WHERE level = 'seen' AND latest IS NOT NULL"
+    " ORDER BY newest_at DESC, name LIMIT ?"
+)
+
+
 def popular(db: sqlite3.Connection, limit: int) -> tuple[list[tuple[str, str]], str]:
     """(name, reason) pairs and what the order stands on."""
-    rows = db.execute(
-        "SELECT name, weekly FROM package WHERE level = 'seen' AND weekly > 0"
-        " AND deprecated IS NULL ORDER BY weekly DESC, name LIMIT ?",
-        (limit,),
-    ).fetchall()
+    rows = db.execute(POPULAR, (limit,)).fetchall()
     if rows:
         found = [(row["name"], f"{row['weekly']:,} downloads in 7 days") for row in rows]
         return found, "by downloads in 7 days, among the packages known here"
     rows = db.execute(
-        "SELECT p.name, coalesce((SELECT sum(count) FROM visit v WHERE v.name = p.name), 0) AS n,"
-        " (SELECT count(*) FROM dependency d WHERE d.target = p.name) AS needed"
-        " FROM package p WHERE level = 'seen' AND deprecated IS NULL"
-        " ORDER BY n DESC, needed DESC, p.name LIMIT ?",
+        "SELECT p.name, coalesce(v.n, 0) AS n, dependents FROM package p"
+        " LEFT JOIN (SELECT name, sum(count) AS n FROM visit GROUP BY name) v USING (name)"
+        " WHERE level = 'seen' AND deprecated IS NULL"
+        " ORDER BY n DESC, dependents DESC, p.name LIMIT ?",
         (limit,),
     ).fetchall()
     found = [(row["name"], _plural(row["n"], "visit", "here")) for row in rows]
     return found, "by visits and dependents here: download counts are not available"
 
 
-def newest(db: sqlite3.Connection, limit: int, now: datetime) -> list[tuple[str, str]]:
+def newest(db: sqlite3.Connection, limit: int) -> list[tuple[str, str]]:
     """(name, reason) pairs; dates of a mirror order the list but are not shown as publish dates."""
-    rows = db.execute(
-        "SELECT name, latest FROM package WHERE level = 'seen' AND latest IS NOT NULL"
-        " ORDER BY iif(published_at <= ?, published_at, first_seen_at) DESC, name LIMIT ?",
-        (now.isoformat(), limit),
-    )
+    rows = db.execute(NEWEST, (limit,))
     return [(row["name"], f"version {row['latest']}") for row in rows]
 
 
-def describable(db: sqlite3.Connection) -> list[str]:
-    """Names a random pick chooses from: known, described, not deprecated."""
-    rows = db.execute(
-        "SELECT name FROM package WHERE level = 'seen' AND description <> ''"
-        " AND deprecated IS NULL ORDER BY name"
-    )
-    return [row["name"] for row in rows]
+_DESCRIBABLE = "FROM package WHERE level = 'seen' AND description <> '' AND deprecated IS NULL"
+
+
+def draw(db: sqlite3.Connection, choice: random.Random, count: int) -> list[str]:
+    """So many names, each as likely as any other: known, described, not deprecated."""
+    there = db.execute(f"SELECT count(*) {_DESCRIBABLE}").fetchone()[0]
+    return [
+        db.execute(
+            f"SELECT name {_DESCRIBABLE} ORDER BY name LIMIT 1 OFFSET ?", (position,)
+        ).fetchone()["name"]
+        for position in choice.sample(range(there), min(count, there))
+    ]
 
 
 def _plural(count: int, word: str, rest: str) -> str:

@@ -38,8 +38,8 @@ def save_packument(
         return False
     latest = packument.release(packument.latest)
     _save_package(db, packument, latest, digest, now)
-    _save_parts(db, packument, latest)
-    _index(db, packument.name, latest, now)
+    _save_parts(db, packument, latest, now)
+    _index(db, packument.name, latest)
     known = old is not None and old["level"] == "seen"
     _tell(db, packument, latest, old if known else None, now, simulated)
     return True
@@ -160,8 +160,10 @@ def forget_withdrawn(db: sqlite3.Connection, name: str) -> None:
     row = db.execute("SELECT id FROM package WHERE name = ?", (name,)).fetchone()
     if row is None:
         return
+    targets = _targets(db, name)
     for table in _PARTS:
         db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
+    _count_dependents(db, targets)
     for table in ("search_index", "name_index"):
         db.execute(f"DELETE FROM {table} WHERE rowid = ?", (row["id"],))
     db.execute("DELETE FROM package WHERE name = ?", (name,))
@@ -207,9 +209,17 @@ def _save_package(
         f" ON CONFLICT (name) DO UPDATE SET {updates}",
         (*values.values(), now.isoformat()),
     )
+    # A date in the future is no date: what was seen first here then is as new as that.
+    db.execute(
+        "UPDATE package SET newest_at = iif(published_at <= ?1, published_at, first_seen_at)"
+        " WHERE name = ?2",
+        (now.isoformat(), name),
+    )
 
 
-def _save_parts(db: sqlite3.Connection, packument: Packument, latest: Release | None) -> None:
+def _save_parts(
+    db: sqlite3.Connection, packument: Packument, latest: Release | None, now: datetime
+) -> None:
     name = packument.name
     sizes = {
         row["version"]: (row["unpacked"], row["files"])
@@ -217,6 +227,7 @@ def _save_parts(db: sqlite3.Connection, packument: Packument, latest: Release | 
             "SELECT version, unpacked, files FROM version WHERE name = ?", (name,)
         )
     }
+    targets = _targets(db, name)
     for table in ("version", "dist_tag", "dependency", "maintainer"):
         db.execute(f"DELETE FROM {table} WHERE name = ?", (name,))
     db.executemany(
@@ -236,6 +247,8 @@ def _save_parts(db: sqlite3.Connection, packument: Packument, latest: Release | 
     db.executemany(
         "INSERT INTO dependency VALUES (?, ?, ?)", [(name, item.kind, item.name) for item in needed]
     )
+    save_names(db, (item.name for item in needed), now)
+    _count_dependents(db, targets ^ _targets(db, name))
 
 
 def _version_values(
@@ -256,8 +269,8 @@ def _version_values(
     )
 
 
-def _index(db: sqlite3.Connection, name: str, latest: Release | None, now: datetime) -> None:
-    """Own search index: the package itself, and the bare names of what it depends on."""
+def _index(db: sqlite3.Connection, name: str, latest: Release | None) -> None:
+    """Own search index: the package itself; what it depends on is indexed by name alone."""
     identity = db.execute("SELECT id FROM package WHERE name = ?", (name,)).fetchone()["id"]
     for table in ("search_index", "name_index"):
         db.execute(f"DELETE FROM {table} WHERE rowid = ?", (identity,))
@@ -267,7 +280,19 @@ def _index(db: sqlite3.Connection, name: str, latest: Release | None, now: datet
         (identity, name, " ".join(shown.keywords), shown.description),
     )
     db.execute("INSERT INTO name_index (rowid, name) VALUES (?, ?)", (identity, name))
-    save_names(db, (dependency.name for dependency in shown.dependencies), now)
+
+
+def _targets(db: sqlite3.Connection, name: str) -> set[str]:
+    rows = db.execute("SELECT DISTINCT target FROM dependency WHERE name = ?", (name,))
+    return {row["target"] for row in rows}
+
+
+def _count_dependents(db: sqlite3.Connection, names: Iterable[str]) -> None:
+    db.executemany(
+        "UPDATE package SET dependents = (SELECT count(DISTINCT d.name) FROM dependency d"
+        " WHERE d.target = ?1) WHERE name = ?1",
+        [(name,) for name in names],
+    )
 
 
 def _scope(name: str) -> str | None:

@@ -26,9 +26,20 @@ CREATE TABLE package (
     fetched_at       TEXT,
     last_error       TEXT,
     last_error_at    TEXT,
-    is_outdated      INTEGER NOT NULL DEFAULT 0  -- the changes feed named it since it was fetched
+    is_outdated      INTEGER NOT NULL DEFAULT 0, -- the changes feed named it since it was fetched
+    dependents       INTEGER NOT NULL DEFAULT 0, -- packages known here that need it
+    newest_at        TEXT                        -- published_at, or when it was first seen
 );
 CREATE INDEX package_scope ON package (scope);
+CREATE INDEX package_folded ON package (lower(name));
+CREATE INDEX package_own ON package (lower(substr(name, instr(name, '/') + 1)))
+    WHERE scope IS NOT NULL;
+CREATE INDEX package_popular ON package (weekly DESC, name)
+    WHERE level = 'seen' AND deprecated IS NULL;
+CREATE INDEX package_newest ON package (newest_at DESC, name)
+    WHERE level = 'seen' AND latest IS NOT NULL;
+CREATE INDEX package_describable ON package (name)
+    WHERE level = 'seen' AND description <> '' AND deprecated IS NULL;
 
 CREATE TABLE version (
     name         TEXT NOT NULL,

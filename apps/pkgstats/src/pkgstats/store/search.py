@@ -50,10 +50,21 @@ def wanted(text: str) -> Wanted:
     )
 
 
-def search(db: sqlite3.Connection, text: str) -> list[str]:
-    """Names that match, best first, at most MAX_CANDIDATES; seen packages before named ones."""
+BY_PREFIX = (
+    "SELECT name FROM package WHERE id IN ("
+    " SELECT id FROM package WHERE lower(name) >= ?1 AND lower(name) < ?2"
+    " UNION SELECT id FROM package WHERE scope IS NOT NULL"
+    "  AND lower(substr(name, instr(name, '/') + 1)) >= ?1"
+    "  AND lower(substr(name, instr(name, '/') + 1)) < ?2)"
+    " ORDER BY level <> 'seen', deprecated IS NOT NULL, lower(name) <> ?1,"
+    " coalesce(weekly, 0) DESC, dependents DESC, name LIMIT ?3"
+)
+
+
+def search(db: sqlite3.Connection, text: str, limit: int = MAX_CANDIDATES) -> list[str]:
+    """Names that match, best first, at most `limit`; seen packages before named ones."""
     want = wanted(text)
-    scores = _text_matches(db, want) if want.text else None
+    scores = _text_matches(db, want, limit) if want.text else None
     rows = _rows(db, want, None if scores is None else list(scores))
     needle = want.text.lower()
 
@@ -69,27 +80,19 @@ def search(db: sqlite3.Connection, text: str) -> list[str]:
             row["name"],
         )
 
-    return [row["name"] for row in sorted(rows, key=rank)][:MAX_CANDIDATES]
+    return [row["name"] for row in sorted(rows, key=rank)][:limit]
 
 
 def by_prefix(db: sqlite3.Connection, text: str, limit: int) -> list[str]:
-    """Names for suggestions while somebody types: cheaper than `search`, same order of names."""
+    """Names for suggestions while somebody types: cheaper than `search`, same order of names.
+
+    The own part of a scoped name counts as its beginning, too.
+    """
     needle = text.lower()
-    rows = db.execute(
-        f"{_SELECT} WHERE p.name LIKE ?1 ESCAPE '\\' OR p.name LIKE ?2 ESCAPE '\\' LIMIT ?3",
-        (_like(needle) + "%", "@%/" + _like(needle) + "%", MAX_CANDIDATES),
-    ).fetchall()
-    rows.sort(
-        key=lambda row: (
-            row["level"] != "seen",
-            row["deprecated"] is not None,
-            _name_class(row["name"].lower(), needle),
-            -(row["weekly"] or 0),
-            -row["dependents"],
-            row["name"],
-        )
-    )
-    return [row["name"] for row in rows[:limit]]
+    if not needle:
+        return []
+    rows = db.execute(BY_PREFIX, (needle, needle + chr(0x10FFFF), limit))
+    return [row["name"] for row in rows]
 
 
 def count_seen(db: sqlite3.Connection) -> int:
@@ -114,25 +117,25 @@ def names_in_scope(db: sqlite3.Connection, scope: str) -> list[str]:
 
 
 _SELECT = (
-    "SELECT p.id, p.name, p.level, p.deprecated, p.weekly, p.keywords, p.scope,"
-    " (SELECT count(*) FROM dependency d WHERE d.target = p.name) AS dependents FROM package p"
+    "SELECT p.id, p.name, p.level, p.deprecated, p.weekly, p.keywords, p.scope, p.dependents"
+    " FROM package p"
 )
 
 
-def _text_matches(db: sqlite3.Connection, want: Wanted) -> dict[int, float]:
+def _text_matches(db: sqlite3.Connection, want: Wanted, limit: int) -> dict[int, float]:
     """Package id → bm25 (0 for a match of the name alone; smaller is better)."""
     scores: dict[int, float] = {}
     if len(want.text) >= 3:
         phrase = '"' + want.text.replace('"', '""') + '"'
         names = db.execute(
             "SELECT rowid FROM name_index WHERE name_index MATCH ? LIMIT ?",
-            (phrase, MAX_CANDIDATES),
+            (phrase, limit),
         )
         scores.update((row[0], 0.0) for row in names)
     else:
         like = "%" + _like(want.text.lower()) + "%"
         names = db.execute(
-            "SELECT id FROM package WHERE name LIKE ? ESCAPE '\\' LIMIT ?", (like, MAX_CANDIDATES)
+            "SELECT id FROM package WHERE name LIKE ? ESCAPE '\\' LIMIT ?", (like, limit)
         )
         scores.update((row[0], 0.0) for row in names)
     if words := want.words:
@@ -140,7 +143,7 @@ def _text_matches(db: sqlite3.Connection, want: Wanted) -> dict[int, float]:
         found = db.execute(
             "SELECT rowid, bm25(search_index, 10.0, 4.0, 1.0) AS score FROM search_index"
             " WHERE search_index MATCH ? ORDER BY score LIMIT ?",
-            (match, MAX_CANDIDATES),
+            (match, limit),
         )
         scores.update((row[0], row[1]) for row in found)
     return scores
