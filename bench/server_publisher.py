@@ -17,7 +17,7 @@ from hubbub.protocol.json_codec import data_message_tail
 from hubbub.protocol.messages import DataType, Payload
 
 PIECE_BYTES = 65_536
-PAUSE_S = 0.0004
+PAUSE_S = 0.001
 RECORD = {
     "package": "hubbub",
     "version": "1.2.3",
@@ -85,6 +85,7 @@ class Peer(picows.WSListener):
         each = max(1, PIECE_BYTES // len(them[-1]))
         for start in range(0, len(them), each):
             write(b"".join(them[start : start + each]))
+            await asyncio.sleep(0)
             await self._can_write.wait()
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:

@@ -142,7 +142,13 @@ class Client(GroupStates, Subscriptions, GroupStreaming):
             max_in_flight=max_in_flight,
         )
         self._driver = Driver(
-            credential, codec, options, transport, name=name, log_payloads=log_payloads
+            credential,
+            codec,
+            options,
+            transport,
+            name=name,
+            log_payloads=log_payloads,
+            decodes_data=json_loads is None,
         )
         self._payloads = Payloads(json_loads, json_dumps)
         self._calls = Calls(self._driver)

@@ -20,6 +20,8 @@ from hubbub.clock import boottime
 from hubbub.protocol import client_events as ce
 from hubbub.protocol.messages import DataMessage
 
+_MAX_GROUPS = 1000
+"""Of which the lanes are remembered: the names come from the service."""
 PAUSE_LIMIT_S = 10.0
 """Longest pause in reading: the service would take the link for dead sooner or later."""
 
@@ -33,6 +35,10 @@ class Dispatcher:
         self._payloads = payloads
         self.desk = Desk(driver, payloads, self)
         self.lanes: list[Lane] = []
+        self._lanes_by_name = _by_name([])
+        self._lanes_by_group: dict[str, tuple[Lane, ...]] | None = None
+        """Who gets messages of a group, found once and not for each message. None: no lane is for
+        one group only."""
         self.dropped = 0
         self._depth_max = 0
         """Of lanes that are closed."""
@@ -44,7 +50,12 @@ class Dispatcher:
         self.handlers: set[asyncio.Task[None]] = set()
 
     def add(self, lane: Lane) -> None:
-        self.lanes = [*self.lanes, lane]
+        self._set_lanes([*self.lanes, lane])
+
+    def _set_lanes(self, lanes: list[Lane]) -> None:
+        self.lanes = lanes
+        self._lanes_by_name = _by_name(lanes)
+        self._lanes_by_group = {} if any(lane.group is not None for lane in lanes) else None
 
     def find(self, event: str, handler: object) -> Registration | None:
         """The oldest registration of this handler."""
@@ -86,9 +97,21 @@ class Dispatcher:
 
     def dispatch(self, event: ClientEvent, size: int = 0) -> None:
         name = NAMES[type(event)]
-        for lane in self.lanes:
-            if not lane.is_closed and lane.wants(name, event):
+        lanes = self._lanes_by_name[name]
+        if self._lanes_by_group is not None and type(event) is GroupMessageEvent:
+            lanes = self._lanes_by_group.get(event.group) or self._find_lanes(event.group, lanes)
+        for lane in lanes:
+            if not lane.is_closed:
                 lane.offer(name, event, size)
+
+    def _find_lanes(self, group: str, listening: tuple[Lane, ...]) -> tuple[Lane, ...]:
+        lanes = tuple(lane for lane in listening if lane.group is None or lane.group == group)
+        found = self._lanes_by_group
+        if lanes and found is not None:
+            if len(found) >= _MAX_GROUPS:
+                found.clear()
+            found[group] = lanes
+        return lanes
 
     @property
     def iterators(self) -> list[StreamLane]:
@@ -151,7 +174,7 @@ class Dispatcher:
 
     def lane_closed(self, lane: Lane) -> None:
         self._depth_max = self.depth_max
-        self.lanes = [other for other in self.lanes if other is not lane]
+        self._set_lanes([other for other in self.lanes if other is not lane])
 
     def rest(self) -> None:
         """The client is stopped and its handlers are done: their threads may end."""
@@ -208,3 +231,8 @@ class Dispatcher:
     async def ready_to_recover(self) -> None:
         """Back when no lane is full any more."""
         await self._room.wait()
+
+
+def _by_name(lanes: list[Lane]) -> dict[str, tuple[Lane, ...]]:
+    """Who wants events of this name; of which group, a message itself has to be asked."""
+    return {name: tuple(lane for lane in lanes if lane.wants(name)) for name in NAMES.values()}

@@ -21,7 +21,9 @@ from hubbub.client.credential import (
     masked,
     recovery_url,
 )
+from hubbub.client.events import MessageEvent
 from hubbub.client.failures import retry_after_s
+from hubbub.client.link import Link
 from hubbub.client.logs import ClientLog, describe, frames_log
 from hubbub.client.pings import Pings
 from hubbub.client.stats import Counters
@@ -29,9 +31,10 @@ from hubbub.client.transport import Transport, TransportOptions
 from hubbub.clock import boottime
 from hubbub.protocol import client_events as ce
 from hubbub.protocol.client_session import ClientSession
-from hubbub.protocol.codecs import Codec
-from hubbub.protocol.errors import ConnectError, CredentialError, InvalidMessage
-from hubbub.protocol.messages import DataMessage, Ping, Pong, Request, Response
+from hubbub.protocol.codecs import Codec, JsonCodec
+from hubbub.protocol.errors import ConnectError, CredentialError
+from hubbub.protocol.json_responses import PlainMessage, read_response
+from hubbub.protocol.messages import DataMessage, Ping, Request, Response
 
 _BLOCKED_S = 1.0
 """A timer later than this is worth a line in the log."""
@@ -63,59 +66,12 @@ class Listener(Protocol):
         """Back when there is room for what a recovered connection brings."""
 
 
-class _Link:
-    """The socket of one try; what a closed one still says is known by its number."""
-
-    def __init__(self, driver: "Driver", number: int) -> None:
-        self._driver = driver
-        self._feed = driver.feed
-        self.number = number
-        self._decode = driver.codec.decode
-        self._counters = driver.counters
-        self.transport: Transport | None = None
-        self.task: asyncio.Task[None] | None = None
-
-    def on_open(self) -> None:
-        self._feed(ce.SocketOpened(self.number))
-
-    def on_message(self, data: bytes) -> None:
-        counters = self._counters
-        counters.frames_in += 1
-        counters.bytes_in += len(data)
-        try:
-            message = self._decode(data)
-        except InvalidMessage as error:
-            counters.bad += 1
-            self._driver.log.warning("a frame is no message: %s", error)
-            self._feed(ce.Undecodable(self.number))
-            return
-        if frames_log.isEnabledFor(logging.DEBUG):
-            self._driver.log_frame("received", message)
-        if message is None:
-            counters.unknown += 1
-        elif type(message) is Pong:
-            self._driver.pings.answered(boottime())
-        self._feed(ce.Received(self.number, message, len(data)))
-
-    def on_life(self, *, is_pong: bool) -> None:
-        if is_pong:
-            self._driver.pings.answered(boottime())
-        self._feed(ce.Received(self.number, None))
-
-    def on_lost(self, close_code: int | None, reason: str, *, is_too_large: bool) -> None:
-        self._feed(ce.SocketLost(self.number, close_code, "", is_too_large, reason))
-
-    def drop(self) -> None:
-        if self.task is not None:
-            self.task.cancel()
-        if self.transport is not None:
-            self.transport.abort()
-
-
 class Driver:
     """One session and its socket. All calls belong to one event loop."""
 
     listener: Listener
+    dispatch: Callable[[MessageEvent, int], None]
+    """Where a link hands over a message and its size."""
 
     def __init__(
         self,
@@ -126,8 +82,14 @@ class Driver:
         *,
         name: str | None = None,
         log_payloads: bool = False,
+        decodes_data: bool = True,
     ) -> None:
+        """`decodes_data` False: the application reads JSON in a way of its own."""
         self.codec = codec
+        is_short = isinstance(codec, JsonCodec) and decodes_data
+        self.read: Callable[[bytes], PlainMessage | Response | None] = (
+            read_response if is_short else codec.decode
+        )
         self.counters = Counters()
         self.log = ClientLog(name)
         self.pings = Pings(self.counters)
@@ -139,10 +101,10 @@ class Driver:
         self._log_payloads = log_payloads
         self._task_name = f"hubbub link {name}" if name else "hubbub link"
         self.session = self._new_session()
-        self._inputs: deque[ce.Input] = deque()
-        self._is_feeding = False
+        self.inputs: deque[ce.Input] = deque()
+        self.is_feeding = False
         self._url = ""
-        self.links: dict[int, _Link] = {}
+        self.links: dict[int, Link] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -172,21 +134,23 @@ class Driver:
 
     def feed(self, received: ce.Input) -> None:
         """Give the session an input and carry out what it says; what that causes comes after."""
-        self._inputs.append(received)
-        if self._is_feeding:
-            return
-        self._is_feeding = True
+        self.inputs.append(received)
+        if not self.is_feeding:
+            self.run_inputs()
+
+    def run_inputs(self) -> None:
+        self.is_feeding = True
         try:
-            while self._inputs:
+            while self.inputs:
                 try:
-                    for action in self.session.handle(self._inputs.popleft(), boottime()):
+                    for action in self.session.handle(self.inputs.popleft(), boottime()):
                         self._carry_out(action)
                 except Exception as error:
-                    self._break_down(error)
-                if not self._inputs:
+                    self.break_down(error)
+                if not self.inputs:
                     self.listener.on_idle()  # which may bring more
         finally:
-            self._is_feeding = False
+            self.is_feeding = False
 
     def fits(self, request: Request) -> bool:
         """Whether the service takes a message of this size. Raises: UnsupportedFrame."""
@@ -225,10 +189,10 @@ class Driver:
     def _transports(self) -> list[Transport]:
         return [link.transport for link in self.links.values() if link.transport is not None]
 
-    def _break_down(self, error: Exception) -> None:
+    def break_down(self, error: Exception) -> None:
         """A fault of ours: stop and say so, rather than live on by half. Wishes are kept."""
         self.log.critical("internal error, the client stops", exc_info=error)
-        self._inputs.clear()
+        self.inputs.clear()
         self._arm(None)
         links, self.links = self.links, {}
         for link in links.values():
@@ -280,22 +244,22 @@ class Driver:
             self.pings.give_up()
         self.listener.on_state()
 
-    def _run_link(self, number: int, work: Callable[[_Link], Coroutine[Any, Any, None]]) -> None:
+    def _run_link(self, number: int, work: Callable[[Link], Coroutine[Any, Any, None]]) -> None:
         link = self.links.get(number)
         if link is None:
-            link = _Link(self, number)
+            link = Link(self, number)
             self.links = {number: link}
 
         async def run() -> None:
             try:
                 await work(link)
             except Exception as error:
-                self._break_down(error)
+                self.break_down(error)
 
         loop = asyncio.get_running_loop()
         link.task = loop.create_task(run(), name=f"{self._task_name} {number}")
 
-    async def _get_url(self, asked: ce.GetUrl, link: _Link) -> None:
+    async def _get_url(self, asked: ce.GetUrl, link: Link) -> None:
         reason: Literal["start", "reconnect"] = "reconnect" if asked.is_reconnect else "start"
         previous, self.last_error = self.last_error, None
         context = CredentialContext(reason, asked.attempt, previous if asked.attempt > 1 else None)
@@ -319,7 +283,7 @@ class Driver:
             self.log.warning("the credential leads to hub %r now, not to %r", hub, before)
         self._url = url
 
-    async def _open_socket(self, asked: ce.OpenSocket, link: _Link) -> None:
+    async def _open_socket(self, asked: ce.OpenSocket, link: Link) -> None:
         url = self._url
         if asked.recovery is not None:
             await self.listener.ready_to_recover()

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from hubbub.protocol.client_events import (
     ConnectedEvent,
     DisconnectedEvent,
@@ -15,15 +17,18 @@ from hubbub.protocol.client_events import (
     RejoinGroupFailedEvent,
     StoppedEvent,
 )
+from hubbub.protocol.json_data import ABSENT
+from hubbub.protocol.json_responses import PlainMessage
 from hubbub.protocol.messages import DataType, StreamInfo
 
 
-@dataclass(frozen=True, slots=True)
-class GroupMessageEvent:
+class GroupMessageEvent(msgspec.Struct, frozen=True):
     """A message of a group. `data`: str for text, bytes for binary and protobuf, else the value.
 
     `stream`: which fragment of which stream it is, None for any other message.
     """
+
+    # A Struct, as one is made for each message: a frozen dataclass takes ten times as long.
 
     group: str
     data: Any
@@ -34,14 +39,41 @@ class GroupMessageEvent:
     stream: StreamInfo | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ServerMessageEvent:
+class ServerMessageEvent(msgspec.Struct, frozen=True):
     """A message of the application server, to this connection, its user or everybody."""
 
     data: Any
     data_type: DataType
     sequence_id: int | None
     metadata: Mapping[str, str] | None
+
+
+MessageEvent = GroupMessageEvent | ServerMessageEvent
+_JSON, _TEXT = DataType.JSON, DataType.TEXT  # reading a member of an enum takes 0.1 us
+
+
+def plain_event(message: PlainMessage) -> MessageEvent | None:
+    """The event of a message as nearly all are. None: something about it is unusual or wrong."""
+    data, data_type = message.data, message.data_type
+    if data_type is _TEXT:
+        if type(data) is not str:
+            return None
+    elif data_type is not _JSON:
+        try:
+            data = msgspec.convert(data, bytes)
+        except msgspec.ValidationError:
+            return None
+    if data is ABSENT or message.stream is not ABSENT:
+        return None
+    sequence_id, metadata = message.sequence_id, message.metadata or None
+    if message.from_ == "server":
+        return ServerMessageEvent(data, data_type, sequence_id, metadata)
+    group = message.group
+    if group is None:
+        return None
+    return GroupMessageEvent(
+        group, data, data_type, message.from_user_id or None, sequence_id, metadata
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from hubbub.client.events import MESSAGES, ClientEvent, GroupMessageEvent
+from hubbub.client.events import MESSAGES, ClientEvent
 from hubbub.client.options import BufferOptions
 from hubbub.client.threads import Worker
 from hubbub.protocol.limits import OUTBOUND_QUEUE_MESSAGES
@@ -91,12 +91,11 @@ class Lane:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def wants(self, name: str, event: ClientEvent) -> bool:
+    def wants(self, name: str) -> bool:
+        """Events of this name; messages of a group only if it is the right one."""
         if self.names is not None and name not in self.names:
             return False
-        if self.group is not None and isinstance(event, GroupMessageEvent):
-            return event.group == self.group
-        return self.group is None or name not in MESSAGES
+        return self.group is None or name != "server-message"
 
     def offer(self, name: str, event: ClientEvent, size: int) -> None:
         """Take an event. Those of the connection's life are never dropped."""
@@ -246,7 +245,8 @@ class Registration(Lane):
         self._max_tasks = max_concurrency
         self._tasks = 0
         self._context = contextvars.copy_context()
-        self._is_calling = False
+        self._is_busy = self._is_queued
+        """Never called from the reader, or a call has not ended."""
 
     def __enter__(self) -> "Registration":
         return self
@@ -264,20 +264,16 @@ class Registration(Lane):
             self._worker.close()
 
     def offer(self, name: str, event: ClientEvent, size: int) -> None:
-        if self._is_queued or self._queue or self._is_calling:
+        if self._queue or self._is_busy:
             super().offer(name, event, size)
-        else:
-            self._call(event)
-
-    def _call(self, event: ClientEvent) -> None:
-        """In the reader: whatever the handler raises must not get there."""
-        self._is_calling = True
-        loop = asyncio.get_running_loop()
-        begun_at = loop.time() if loop.get_debug() else None
+            return
+        # In the reader: whatever the handler raises must not get there.
+        self._is_busy = True
+        begun_at = _debug_time()
         try:
             result = self._context.copy().run(self.handler, event)
         except (KeyboardInterrupt, SystemExit) as error:
-            loop.call_soon(_raise, error)
+            asyncio.get_running_loop().call_soon(_raise, error)
         except BaseException as error:
             self._owner.handler_failed(self.name, error)
         else:
@@ -286,9 +282,9 @@ class Registration(Lane):
                 self._is_queued = True
                 self._run(result)
         finally:
-            self._is_calling = False
-        if begun_at is not None and (blocked_s := loop.time() - begun_at) > _BLOCKED_S:
-            log.warning("a handler of %r blocked the event loop for %.1f s", self.name, blocked_s)
+            self._is_busy = self._is_queued
+        if begun_at is not None:
+            _tell_blocked(self.name, begun_at)
 
     def _wake(self) -> None:
         if self._tasks < self._max_tasks:
@@ -333,6 +329,18 @@ class Registration(Lane):
             raise
         except BaseException as error:
             self._owner.handler_failed(self.name, error)
+
+
+def _debug_time() -> float | None:
+    """The time of the loop, in its debug mode."""
+    loop = asyncio.get_running_loop()
+    return loop.time() if loop.get_debug() else None
+
+
+def _tell_blocked(name: str, begun_at: float) -> None:
+    blocked_s = asyncio.get_running_loop().time() - begun_at
+    if blocked_s > _BLOCKED_S:
+        log.warning("a handler of %r blocked the event loop for %.1f s", name, blocked_s)
 
 
 def _raise(error: BaseException) -> None:

@@ -38,6 +38,7 @@ class Life:
         self.resent = self.recoveries = self.reconnects = 0
         self.connected_since: float | None = None
         driver.listener = self
+        driver.dispatch = dispatcher.dispatch
 
     # --- calls -------------------------------------------------------------------------------
 

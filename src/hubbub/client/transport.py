@@ -24,7 +24,7 @@ _quiet = logging.Logger("hubbub.client.transport.picows", logging.CRITICAL + 1)
 """picows would log the request, which holds the token; known to no logging configuration."""
 
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
-_CLOSE, _PONG = WSMsgType.CLOSE, WSMsgType.PONG
+_CLOSE, _PING, _PONG = WSMsgType.CLOSE, WSMsgType.PING, WSMsgType.PONG
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,9 @@ class Owner(Protocol):
 
     def on_life(self, *, is_pong: bool) -> None:
         """A frame that is no message: a pong, a ping."""
+
+    def on_read(self) -> None:
+        """After the last of the frames that were read together."""
 
     def on_lost(self, close_code: int | None, reason: str, *, is_too_large: bool) -> None:
         """The last call; exactly one, unless the transport was aborted."""
@@ -112,7 +115,7 @@ class Transport(picows.WSListener):
                 websocket_handshake_timeout=None,
                 read_buffer_init_size=16_384,
                 enable_auto_ping=False,
-                enable_auto_pong=True,
+                enable_auto_pong=False,
                 logger_name=_quiet,
             )
         except asyncio.CancelledError:
@@ -213,21 +216,34 @@ class Transport(picows.WSListener):
         owner = self._owner
         if owner is None:
             return
-        kind = frame.msg_type
-        if frame.payload_size > self._max_message_bytes:
-            return  # picows has said so already, and reads on for a while all the same
         try:
-            if kind is _TEXT and frame.fin and self._fragments is None:
-                owner.on_message(frame.get_payload_as_bytes())
-            elif kind is _CLOSE:
-                self._closed_by_peer(transport, frame)
-            elif kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
-                self._join(transport, owner, frame)
+            if frame.msg_type is _TEXT and frame.fin and self._fragments is None:
+                data = frame.get_payload_as_bytes()
+                if len(data) <= self._max_message_bytes:
+                    owner.on_message(data)
+                # else picows has said so already, and reads on for a while all the same
             else:
-                owner.on_life(is_pong=kind is _PONG)
+                self._take_unusual(transport, owner, frame)
+            if frame.last_in_buffer:
+                owner.on_read()
         except Exception:
             log.exception("a received frame could not be handled")
             transport.disconnect(graceful=False)
+
+    def _take_unusual(
+        self, transport: picows.WSTransport, owner: Owner, frame: picows.WSFrame
+    ) -> None:
+        kind = frame.msg_type
+        if frame.payload_size > self._max_message_bytes:
+            return
+        if kind is _CLOSE:
+            self._closed_by_peer(transport, frame)
+        elif kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
+            self._join(transport, owner, frame)
+        else:
+            if kind is _PING:  # picows would answer it without a word to us
+                transport.send_pong(frame.get_payload_as_bytes())
+            owner.on_life(is_pong=kind is _PONG)
 
     def _closed_by_peer(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         data = frame.get_payload_as_bytes()

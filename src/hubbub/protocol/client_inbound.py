@@ -12,6 +12,7 @@ class Inbound:
 
     __slots__ = (
         "_bytes",
+        "_is_counting",
         "_messages",
         "_options",
         "ack_at",
@@ -24,6 +25,7 @@ class Inbound:
     def __init__(self, options: ClientOptions, counted: "Inbound | None" = None) -> None:
         """`counted`: of the connection before; its totals go on."""
         self._options = options
+        self._is_counting = options.is_reliable
         self._messages = 0
         self._bytes = 0
         self.largest = 0
@@ -41,9 +43,11 @@ class Inbound:
         """
         self.has_message |= isinstance(message, DataMessage)
         sequence_id = message.sequence_id
-        if sequence_id is None or not self._options.is_reliable:
+        if sequence_id is None or not self._is_counting:
             return True
-        self._note_unconfirmed(size_bytes, now)
+        self._messages += 1
+        self._bytes += size_bytes
+        self.plan(now)
         if sequence_id <= self.largest:
             self.duplicates += 1
             return False
@@ -52,6 +56,44 @@ class Inbound:
         self.largest = sequence_id
         return True
 
+    def take(self, sequence_id: int | None, size_bytes: int) -> bool:
+        """`accept` for the next message in order; `plan` comes after all that were read together.
+
+        False: nothing was counted; `accept` is to judge it.
+        """
+        if self._is_counting and sequence_id is not None:
+            if sequence_id != self.largest + 1:
+                return False
+            self.largest = sequence_id
+            self._messages += 1
+            self._bytes += size_bytes
+        self.has_message = True
+        return True
+
+    @property
+    def is_unplanned(self) -> bool:
+        """There is something for `plan` to do."""
+        return bool(self._messages) and (self.ack_at is None or self._is_much)
+
+    @property
+    def is_unconfirmed(self) -> bool:
+        return self.ack_at is not None or bool(self._messages)
+
+    @property
+    def _is_much(self) -> bool:
+        options = self._options
+        return (
+            self._messages >= options.sequence_ack_messages
+            or self._bytes >= options.sequence_ack_bytes
+        )
+
+    def plan(self, now: float) -> None:
+        """Set the time of the next sequence ack: soon, or now where much is unconfirmed."""
+        if self._messages and self.ack_at is None:
+            self.ack_at = now + self._options.sequence_ack_s
+        if self._is_much:
+            self.ack_at = now
+
     def confirm_again(self, now: float) -> None:
         """After a recovery: the last sequence ack may be lost."""
         self.ack_at = now if self.largest else None
@@ -59,15 +101,3 @@ class Inbound:
     def confirmed(self) -> None:
         self.ack_at = None
         self._messages = self._bytes = 0
-
-    def _note_unconfirmed(self, size_bytes: int, now: float) -> None:
-        options = self._options
-        self._messages += 1
-        self._bytes += size_bytes
-        if self.ack_at is None:
-            self.ack_at = now + options.sequence_ack_s
-        if (
-            self._messages >= options.sequence_ack_messages
-            or self._bytes >= options.sequence_ack_bytes
-        ):
-            self.ack_at = now

@@ -131,6 +131,10 @@ class ClientSession:
         self._is_paused = False
         self._stop_reason = ""
         self._slept_s = 0.0
+        self.steady_link: int | None = None
+        """The link whose data messages may take the short way, `inbound.take`: connected, and
+        nothing is under way that a message could change. After all that were read together
+        `heard` has to be called."""
         self._held: list[DataMessage] = []
         self._lost_at = 0.0
         self._loss = SocketLost(0)
@@ -162,9 +166,26 @@ class ClientSession:
             if not self.groups.is_rejoining:
                 self.streams.pump(self._link.number, now)
         self._arm()
+        is_steady = (
+            self.state is CONNECTED
+            and not self._is_pinged
+            and not self._slept_s
+            and not self.groups.is_rejoining
+        )
+        self.steady_link = self._link.number if is_steady else None
         actions = self._actions.copy()
         self._actions.clear()
         return actions
+
+    def heard(self, link: int, now: float) -> bool:
+        """Messages that took the short way were read at this time.
+
+        True: what they ask for together is to be done; an input without a message does it.
+        """
+        if link != self._link.number:
+            return False
+        self.heard_at = now
+        return self.inbound.is_unplanned
 
     def _apply(self, trigger: Trigger, received: Input | Timer) -> None:
         before = self.state
@@ -230,6 +251,8 @@ class ClientSession:
         elif self._is_pinged:
             self._link.drop()
             self._lose_link(SocketLost(self._link.number, error="keep-alive timed out"))
+        elif interval_s is not None and self.heard_at + interval_s > self._now:
+            self._timers[Timer.KEEP_ALIVE] = self.heard_at + interval_s
         elif interval_s is not None and timeout_s is not None:
             self._ping(timeout_s - interval_s)
         else:
@@ -384,6 +407,7 @@ class ClientSession:
     def _take_frame(self, received: Received) -> None:
         self._note_life()
         self._dispatch(received)
+        self.inbound.plan(self._now)
         ack_at = self.inbound.ack_at
         if ack_at is not None and ack_at <= self._now:
             self._write_sequence_ack()
@@ -436,7 +460,7 @@ class ClientSession:
         self._emit(GapEvent("unparsable", here, here, self.inbound.largest, 0, joined))
 
     def _write_sequence_ack(self, _: Timer | None = None) -> None:
-        if self.inbound.ack_at is not None:
+        if self.inbound.is_unconfirmed:
             self._link.write(SequenceAck(self.inbound.largest))
             self.inbound.confirmed()
 

@@ -1,7 +1,8 @@
 """Responses as JSON text: written by the service, read by a client."""
 
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw
@@ -22,6 +23,7 @@ from hubbub.protocol.messages import (
     Ack,
     Connected,
     DataMessage,
+    DataType,
     Disconnected,
     ErrorDetail,
     GroupStateItem,
@@ -188,7 +190,7 @@ def _error_property(error: ErrorDetail | None) -> bytes:
 # --- responses, read by a client ---------------------------------------------------------------
 
 
-class _WireResponse(msgspec.Struct, tag_field="type", rename="camel", gc=False):
+class WireResponse(msgspec.Struct, tag_field="type", rename="camel", gc=False):
     """The shape of one response on the wire. Clients read it tolerantly: the service may be newer."""
 
     def response(self) -> Response | None:
@@ -200,7 +202,7 @@ class _WireError(msgspec.Struct, gc=False):
     message: str | None = None
 
 
-class _WireAck(_WireResponse, tag="ack", gc=False):
+class _WireAck(WireResponse, tag="ack", gc=False):
     ack_id: Unsigned
     success: bool
     error: Raw = ABSENT
@@ -209,7 +211,7 @@ class _WireAck(_WireResponse, tag="ack", gc=False):
         return Ack(self.ack_id, None if self.success else _error(self.error))
 
 
-class _WireSystem(_WireResponse, tag="system", gc=False):
+class _WireSystem(WireResponse, tag="system", gc=False):
     event: str
     connection_id: str | None = None
     user_id: str | None = None
@@ -245,7 +247,7 @@ class _WireStreamInfo(msgspec.Struct, rename="camel", gc=False):
         return StreamInfo(self.stream_id, self.stream_sequence_id, is_end, error)
 
 
-class _WireMessage(_WireResponse, tag="message", gc=False):
+class _WireMessage(WireResponse, tag="message", gc=False):
     from_: str = msgspec.field(name="from")
     group: str | None = None
     data_type: str | None = None
@@ -273,12 +275,12 @@ class _WireMessage(_WireResponse, tag="message", gc=False):
         )
 
 
-class _WirePong(_WireResponse, tag="pong", gc=False):
+class _WirePong(WireResponse, tag="pong", gc=False):
     def response(self) -> Response:
         return _PONG
 
 
-class _WireInvokeResponse(_WireResponse, tag="invokeResponse", gc=False):
+class _WireInvokeResponse(WireResponse, tag="invokeResponse", gc=False):
     invocation_id: str
     success: bool
     data_type: str | None = None
@@ -298,7 +300,7 @@ class _WireInvokeResponse(_WireResponse, tag="invokeResponse", gc=False):
         return InvokeResponse(self.invocation_id, payload_of(data_type, bytes(self.data)))
 
 
-class _WireStreamAck(_WireResponse, tag="streamAck", gc=False):
+class _WireStreamAck(WireResponse, tag="streamAck", gc=False):
     stream_id: str
     expected_sequence_id: Unsigned
 
@@ -306,7 +308,7 @@ class _WireStreamAck(_WireResponse, tag="streamAck", gc=False):
         return StreamAck(self.stream_id, self.expected_sequence_id)
 
 
-class _WireStreamNack(_WireResponse, tag="streamNack", gc=False):
+class _WireStreamNack(WireResponse, tag="streamNack", gc=False):
     stream_id: str
     expected_sequence_id: Unsigned
     name: str
@@ -316,7 +318,7 @@ class _WireStreamNack(_WireResponse, tag="streamNack", gc=False):
         return StreamNack(self.stream_id, self.expected_sequence_id, self.name, self.message or "")
 
 
-class _WireStreamClosed(_WireResponse, tag="streamClosed", gc=False):
+class _WireStreamClosed(WireResponse, tag="streamClosed", gc=False):
     stream_id: str
     error: _WireError | None = None
 
@@ -336,7 +338,7 @@ class _WireGroupStateItem(msgspec.Struct, rename="camel", gc=False):
         return GroupStateItem(self.connection_id, self.updated_at, self.user_id or None, self.state)
 
 
-class _WireGroupStateSnapshot(_WireResponse, tag="groupStateSnapshot", gc=False):
+class _WireGroupStateSnapshot(WireResponse, tag="groupStateSnapshot", gc=False):
     group: str
     items: list[_WireGroupStateItem]
     sequence_id: Unsigned | None = None
@@ -346,7 +348,7 @@ class _WireGroupStateSnapshot(_WireResponse, tag="groupStateSnapshot", gc=False)
         return GroupStateSnapshot(self.group, items, self.sequence_id)
 
 
-class _WireGroupStateUpdate(_WireResponse, tag="groupStateUpdate", gc=False):
+class _WireGroupStateUpdate(WireResponse, tag="groupStateUpdate", gc=False):
     group: str
     items: list[_WireGroupStateItem]
     sequence_id: Unsigned | None = None
@@ -360,7 +362,7 @@ class _AnyResponse(msgspec.Struct, gc=False):
     type: str
 
 
-_decode_response = msgspec.json.Decoder(
+_decode_response: Callable[[bytes], WireResponse] = msgspec.json.Decoder(
     _WireAck
     | _WireSystem
     | _WireMessage
@@ -373,10 +375,53 @@ _decode_response = msgspec.json.Decoder(
     | _WireGroupStateUpdate
 ).decode
 _RESPONSE_TYPES = frozenset(
-    str(wire.__struct_config__.tag) for wire in _WireResponse.__subclasses__()
+    str(wire.__struct_config__.tag) for wire in WireResponse.__subclasses__()
 )
 _decode_any_response = msgspec.json.Decoder(_AnyResponse).decode
 _decode_error = msgspec.json.Decoder(_WireError).decode
+
+
+class PlainMessage(
+    msgspec.Struct, tag_field="type", tag="message", rename="camel", kw_only=True, gc=False
+):
+    """A data message as nearly all are, read in one go: the fields in the order of the service.
+
+    `data`: the JSON value. Stricter than `decode_response`, which is to judge what this is not.
+    """
+
+    sequence_id: Unsigned | None = None
+    from_: Literal["group", "server"] = msgspec.field(name="from")
+    group: str | None = None
+    data_type: DataType = DataType.JSON
+    data: Any = ABSENT
+    from_user_id: str | None = None
+    metadata: dict[str, str] | None = None
+    stream: Raw = ABSENT
+
+
+_decode_plain: Callable[[bytes], WireResponse | PlainMessage] = msgspec.json.Decoder(
+    PlainMessage
+    | _WireAck
+    | _WireSystem
+    | _WirePong
+    | _WireInvokeResponse
+    | _WireStreamAck
+    | _WireStreamNack
+    | _WireStreamClosed
+    | _WireGroupStateSnapshot
+    | _WireGroupStateUpdate
+).decode
+
+
+def read_response(data: bytes) -> PlainMessage | Response | None:
+    """`decode_response` for who receives much: a plain data message comes as it was read."""
+    try:
+        if not data.isascii():
+            data.decode()
+        wire = _decode_plain(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return decode_response(data)
+    return wire if isinstance(wire, PlainMessage) else wire.response()
 
 
 def decode_response(data: bytes) -> Response | None:
@@ -391,7 +436,7 @@ def decode_response(data: bytes) -> Response | None:
 
 def _read_response(data: bytes) -> Response | None:
     try:
-        wire: Any = _decode_response(data)
+        wire = _decode_response(data)
     except msgspec.ValidationError as error:
         try:
             if _decode_any_response(data).type not in _RESPONSE_TYPES:
@@ -401,7 +446,7 @@ def _read_response(data: bytes) -> Response | None:
         raise InvalidMessage(reason(error)) from error
     except msgspec.DecodeError as error:
         raise InvalidMessage(f"not a JSON message: {error}") from error
-    return wire.response()  # type: ignore[no-any-return]
+    return wire.response()
 
 
 def _error(raw: Raw) -> ErrorDetail:
