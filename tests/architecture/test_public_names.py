@@ -119,6 +119,8 @@ PUBLIC = {
     },
     "hubbub.testing": {
         "ExpectedEvent",
+        "FakePeer",
+        "FakeService",
         "FaultProxy",
         "HandlerServer",
         "History",
