@@ -39,7 +39,7 @@ from hubbub.testing import FakePeer, FakeService
 from hubbub.testing.fake_peer import message_frame
 
 
-async def nothing(_: FakeFakePeer) -> None:
+async def nothing(_: FakePeer) -> None:
     pass
 
 
@@ -267,7 +267,7 @@ async def test_cl_034_other_loop_is_refused_while_running_and_taken_after_the_st
 async def test_cl_098_frames_that_are_nothing_are_passed_over() -> None:
     draw = random.Random(1)
 
-    async def noise(peer: FakeFakePeer) -> None:
+    async def noise(peer: FakePeer) -> None:
         for text in ("", "{", "[]", "1", '{"type":"new"}', '{"type":"message"}', '{"type":1}'):
             await peer.write_raw(text)
         for _ in range(2_000):
@@ -289,7 +289,7 @@ async def test_cl_098_frames_that_are_nothing_are_passed_over() -> None:
 
 
 async def test_data_too_deep_to_decode_is_a_gap_and_not_the_end() -> None:
-    async def deep(peer: FakeFakePeer) -> None:
+    async def deep(peer: FakePeer) -> None:
         frame = json.dumps(message_frame(0, sequence_id=1)).replace(
             '"data": 0', f'"data": {"[" * 5000}{"]" * 5000}'
         )
@@ -310,7 +310,7 @@ async def test_data_too_deep_to_decode_is_a_gap_and_not_the_end() -> None:
 
 @pytest.mark.parametrize("end", ["reset", "closed", "nonsense", "too-large"])
 async def test_cl_051_link_that_ends_without_a_close_frame_is_recovered(end: str) -> None:
-    async def script(peer: FakeFakePeer) -> None:
+    async def script(peer: FakePeer) -> None:
         if len(service.peers) > 1:
             return
         if end == "reset":
@@ -338,7 +338,7 @@ async def test_cl_051_link_that_ends_without_a_close_frame_is_recovered(end: str
 async def test_cl_038_large_frame_that_was_cut_is_sent_again_whole() -> None:
     got: list[Any] = []
 
-    async def script(peer: FakeFakePeer) -> None:
+    async def script(peer: FakePeer) -> None:
         if len(service.peers) == 1:
             peer.hold()
             return
@@ -359,7 +359,7 @@ async def test_cl_038_large_frame_that_was_cut_is_sent_again_whole() -> None:
 async def test_fire_and_forget_waits_for_a_socket_that_is_slow() -> None:
     read_on = asyncio.Event()
 
-    async def script(peer: FakeFakePeer) -> None:
+    async def script(peer: FakePeer) -> None:
         peer.hold()
         await read_on.wait()
         peer.resume()
@@ -392,7 +392,7 @@ async def test_fire_and_forget_waits_for_a_socket_that_is_slow() -> None:
 async def test_cl_107_metadata_and_ttl_are_written_only_where_given() -> None:
     frames: list[Any] = []
 
-    async def script(peer: FakeFakePeer) -> None:
+    async def script(peer: FakePeer) -> None:
         while True:
             frames.append(frame := await peer.read())
             await peer.ack(frame)
@@ -466,7 +466,7 @@ async def test_no_token_gets_into_any_log_or_error(
 
 
 async def test_frame_that_comes_too_large_again_is_given_up_with_a_gap() -> None:
-    async def script(peer: FakeFakePeer) -> None:
+    async def script(peer: FakePeer) -> None:
         if len(service.peers) <= 2:
             await peer.write_raw(json.dumps(message_frame("x" * 100_000, sequence_id=1)))
 
