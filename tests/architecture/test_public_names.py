@@ -84,6 +84,8 @@ PUBLIC = {
         "connect_sync",
         "set_log_level",
     },
+    "hubbub.client.compat": {"WebPubSubClient", "WebPubSubClientCredential"},
+    "hubbub.client.compat.aio": {"WebPubSubClient", "WebPubSubClientCredential"},
     "hubbub.service": {
         "EventHandlerSettings",
         "HubSettings",
