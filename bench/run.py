@@ -40,6 +40,7 @@ PROGRAMS = {
     "websockets": "server_websockets.py",
     "starlette": "server_starlette.py",
     "aiohttp": "server_handler.py",
+    "pkgstats": "server_pkgstats.py",
 }
 
 
@@ -108,6 +109,20 @@ def measurements(*, quick: bool) -> list[Measurement]:
             "caller_cpu_us_per_event",
             is_more_better=False,
             servers=("hubbub", "aiohttp"),
+        ),
+        *(
+            Measurement(
+                "pages",
+                {"seconds": seconds, "what": what},
+                figure,
+                is_more_better=figure != "p95_ms",
+                servers=("pkgstats", "starlette"),
+            )
+            for what, figure in (
+                ("page", "answers_per_s_and_core"),
+                ("gzip", "answers_per_s_and_core"),
+                ("suggest", "p95_ms"),
+            )
         ),
     ]
 

@@ -1,6 +1,7 @@
-"""What a REST send costs without hubbub: a bare Starlette route on the same uvicorn set-up.
+"""What a REST send, or a page, costs without us: a bare Starlette route on the same uvicorn set-up.
 
-It reads the body and answers 202; no token, no rules, nobody to send to.
+A send: it reads the body and answers 202; no token, no rules, nobody to send to. A page: the same
+bytes each time.
 """
 
 import json
@@ -19,11 +20,16 @@ async def send(request: Request) -> Response:
     return Response(status_code=202)
 
 
+async def fixed(request: Request) -> Response:
+    return Response(b"x" * request.path_params["size"], media_type="text/html")
+
+
 async def main() -> None:
     routes = [
         Route(f"/api/hubs/{{hub}}{target}/:send", send, methods=["POST"])
         for target in ("/groups/{name}", "/users/{name}", "")
     ]
+    routes.append(Route("/bytes/{size:int}", fixed))
     config = Config(
         Starlette(routes=routes),
         http="httptools",

@@ -84,8 +84,6 @@ PUBLIC = {
         "connect_sync",
         "set_log_level",
     },
-    "hubbub.client.compat": {"WebPubSubClient", "WebPubSubClientCredential"},
-    "hubbub.client.compat.aio": {"WebPubSubClient", "WebPubSubClientCredential"},
     "hubbub.service": {
         "EventHandlerSettings",
         "HubSettings",
@@ -121,8 +119,6 @@ PUBLIC = {
     },
     "hubbub.testing": {
         "ExpectedEvent",
-        "FakePeer",
-        "FakeService",
         "FaultProxy",
         "HandlerServer",
         "History",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from tests.client.conftest import Near
+from tests.client.scripted import Peer, Scripted, message
 from tests.client.test_client import names_of, tasks, watch
 from tests.client.test_healing import QUICK, SOON, until
 
@@ -35,11 +36,9 @@ from hubbub.protocol.errors import (
     CredentialError,
     SendMessageError,
 )
-from hubbub.testing import FakePeer, FakeService
-from hubbub.testing.fake_peer import message_frame
 
 
-async def nothing(_: FakePeer) -> None:
+async def nothing(_: Peer) -> None:
     pass
 
 
@@ -49,7 +48,7 @@ async def nothing(_: FakePeer) -> None:
 async def test_internal_error_stops_the_client_and_fails_what_is_pending(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with FakeService(nothing) as service:
+    async with Scripted(nothing) as service:
         client = Client(service.url)
         seen = watch(client)
         await client.start()
@@ -123,7 +122,7 @@ async def test_cl_007_service_that_never_answers_is_left_without_a_trace() -> No
 
 
 async def test_start_that_is_cancelled_when_it_comes_up_leaves_no_connection() -> None:
-    async with FakeService(nothing) as service:
+    async with Scripted(nothing) as service:
         client = Client(service.url)
         starting = asyncio.ensure_future(client.start())
         client.on("connected", lambda _: starting.cancel())
@@ -146,12 +145,11 @@ async def test_socket_that_ends_before_its_first_write_is_watched_no_more() -> N
     class Owner:
         def on_open(self) -> None: ...
         def on_message(self, data: bytes) -> None: ...
-        def on_read(self) -> None: ...
         def on_life(self, *, is_pong: bool) -> None: ...
         def on_lost(self, close_code: int | None, reason: str, *, is_too_large: bool) -> None: ...
 
     numbers: list[int] = []
-    async with FakeService(nothing) as service:
+    async with Scripted(nothing) as service:
         with pytest.raises(ConnectError):
             await Cut(Owner(), SubProtocol.JSON.value, TransportOptions()).open(service.url)
         assert not asyncio.get_running_loop().remove_reader(numbers[0])
@@ -267,15 +265,15 @@ async def test_cl_034_other_loop_is_refused_while_running_and_taken_after_the_st
 async def test_cl_098_frames_that_are_nothing_are_passed_over() -> None:
     draw = random.Random(1)
 
-    async def noise(peer: FakePeer) -> None:
+    async def noise(peer: Peer) -> None:
         for text in ("", "{", "[]", "1", '{"type":"new"}', '{"type":"message"}', '{"type":1}'):
-            await peer.write_raw(text)
+            await peer.socket.send(text)
         for _ in range(2_000):
             data = draw.randbytes(draw.randrange(60))
-            await peer.write_raw(data if draw.random() < 0.5 else data.decode("latin-1"))
-        await peer.message("good", sequence_id=1)
+            await peer.socket.send(data if draw.random() < 0.5 else data.decode("latin-1"))
+        await peer.message(1, "good")
 
-    async with FakeService(noise) as service:
+    async with Scripted(noise) as service:
         client = Client(service.url)
         seen = watch(client)
         async with client.messages() as messages:
@@ -289,14 +287,12 @@ async def test_cl_098_frames_that_are_nothing_are_passed_over() -> None:
 
 
 async def test_data_too_deep_to_decode_is_a_gap_and_not_the_end() -> None:
-    async def deep(peer: FakePeer) -> None:
-        frame = json.dumps(message_frame(0, sequence_id=1)).replace(
-            '"data": 0', f'"data": {"[" * 5000}{"]" * 5000}'
-        )
-        await peer.write_raw(frame)
-        await peer.message("good", sequence_id=2)
+    async def deep(peer: Peer) -> None:
+        frame = json.dumps(message(1, 0)).replace('"data": 0', f'"data": {"[" * 5000}{"]" * 5000}')
+        await peer.socket.send(frame)
+        await peer.message(2, "good")
 
-    async with FakeService(deep) as service:
+    async with Scripted(deep) as service:
         client = Client(service.url)
         seen = watch(client)
         async with client.messages() as messages:
@@ -310,20 +306,21 @@ async def test_data_too_deep_to_decode_is_a_gap_and_not_the_end() -> None:
 
 @pytest.mark.parametrize("end", ["reset", "closed", "nonsense", "too-large"])
 async def test_cl_051_link_that_ends_without_a_close_frame_is_recovered(end: str) -> None:
-    async def script(peer: FakePeer) -> None:
+    async def script(peer: Peer) -> None:
         if len(service.peers) > 1:
             return
+        transport = peer.socket.transport
         if end == "reset":
-            peer.abort()
+            transport.abort()
         elif end == "closed":
-            peer.hang_up()
+            transport.close()
         elif end == "nonsense":
-            await peer.write_bytes(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff")
+            transport.write(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff")
         else:
-            await peer.write_raw("x" * 100_000)
+            await peer.socket.send("x" * 100_000)
 
     limits = TransportOptions(max_message_bytes=50_000)
-    async with FakeService(script) as service:
+    async with Scripted(script) as service:
         client = Client(service.url, recovery=QUICK, transport=limits)
         seen = watch(client)
         await client.start()
@@ -338,19 +335,19 @@ async def test_cl_051_link_that_ends_without_a_close_frame_is_recovered(end: str
 async def test_cl_038_large_frame_that_was_cut_is_sent_again_whole() -> None:
     got: list[Any] = []
 
-    async def script(peer: FakePeer) -> None:
+    async def script(peer: Peer) -> None:
         if len(service.peers) == 1:
-            peer.hold()
+            peer.socket.transport.pause_reading()
             return
         frame = await peer.read("sendToGroup")
         got.append(frame)
         await peer.ack(frame)
 
-    async with FakeService(script) as service:
+    async with Scripted(script) as service:
         async with connect(service.url, recovery=QUICK) as client:
             sending = asyncio.ensure_future(client.send_to_group("g", "x" * 900_000))
             await asyncio.sleep(0.05)
-            service.peers[0].abort()
+            service.peers[0].socket.transport.abort()
             async with asyncio.timeout(10):
                 result = await sending
     assert (result.ack_id, got[0]["ackId"], len(got[0]["data"])) == (1, 1, 900_000)
@@ -359,14 +356,14 @@ async def test_cl_038_large_frame_that_was_cut_is_sent_again_whole() -> None:
 async def test_fire_and_forget_waits_for_a_socket_that_is_slow() -> None:
     read_on = asyncio.Event()
 
-    async def script(peer: FakePeer) -> None:
-        peer.hold()
+    async def script(peer: Peer) -> None:
+        peer.socket.transport.pause_reading()
         await read_on.wait()
-        peer.resume()
+        peer.socket.transport.resume_reading()
         while True:
             await peer.read()
 
-    async with FakeService(script) as service, connect(service.url) as client:
+    async with Scripted(script) as service, connect(service.url) as client:
         sent = 0
 
         async def send() -> None:
@@ -392,15 +389,13 @@ async def test_fire_and_forget_waits_for_a_socket_that_is_slow() -> None:
 async def test_cl_107_metadata_and_ttl_are_written_only_where_given() -> None:
     frames: list[Any] = []
 
-    async def script(peer: FakePeer) -> None:
+    async def script(peer: Peer) -> None:
         while True:
             frames.append(frame := await peer.read())
             await peer.ack(frame)
-            await peer.write(
-                {**message_frame("x", sequence_id=len(frames)), "metadata": {"k": "v"}}
-            )
+            await peer.write({**message(len(frames), "x"), "metadata": {"k": "v"}})
 
-    async with FakeService(script) as service, connect(service.url) as client:
+    async with Scripted(script) as service, connect(service.url) as client:
         async with client.messages() as messages:
             await client.send_to_group("g", "x", metadata={"k": "v"}, ttl=5)
             await client.send_to_group("g", "x")
@@ -466,12 +461,12 @@ async def test_no_token_gets_into_any_log_or_error(
 
 
 async def test_frame_that_comes_too_large_again_is_given_up_with_a_gap() -> None:
-    async def script(peer: FakePeer) -> None:
+    async def script(peer: Peer) -> None:
         if len(service.peers) <= 2:
-            await peer.write_raw(json.dumps(message_frame("x" * 100_000, sequence_id=1)))
+            await peer.socket.send(json.dumps(message(1, "x" * 100_000)))
 
     limits = TransportOptions(max_message_bytes=50_000)
-    async with FakeService(script) as service:
+    async with Scripted(script) as service:
         client = Client(
             lambda: service.url,
             recovery=QUICK,

@@ -31,7 +31,8 @@ class Owner(Protocol):
     log: ClientLog
     inputs: deque[ce.Input]
     is_feeding: bool
-    dispatch: Callable[[MessageEvent, int], None]
+
+    def dispatch(self, event: MessageEvent, size: int, /) -> None: ...
 
     def feed(self, received: ce.Input) -> None: ...
 

@@ -204,3 +204,24 @@ async def test_r04_results_have_a_real_next_page_link(http: Any) -> None:
 async def test_post_to_a_page_answers_405(http: Any) -> None:
     assert (await http.post("/about")).status_code == 405
     assert (await http.get("/healthz")).text == "ok\n"
+
+
+async def test_r12_a_kept_page_differs_by_theme_stars_range_and_host(
+    http: Any, catalog: Any
+) -> None:
+    """The second reader gets the kept bytes, and nobody gets those of somebody else."""
+    plain = (await http.get(MODEL)).text
+    assert (await http.get(MODEL)).text == plain
+    packed = await http.get(MODEL, headers={"accept-encoding": "gzip"})
+    assert (packed.headers["content-encoding"], packed.text) == ("gzip", plain)
+    assert packed.headers["vary"] == "Cookie, Accept-Encoding"
+    bare = await http.get(MODEL, headers={"accept-encoding": "identity"})
+    assert "content-encoding" not in bare.headers
+    others = [
+        await http.get(MODEL, headers={"cookie": "pkgstats_theme=dark"}),
+        await http.get(MODEL + "?range=90d"),
+        await http.get(MODEL, headers={"host": "other.example"}),
+    ]
+    texts = {plain, *(answer.text for answer in others)}
+    assert len(texts) == 4
+    assert (await http.get(MODEL)).text == plain

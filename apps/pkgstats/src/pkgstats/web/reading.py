@@ -16,8 +16,9 @@ from pkgstats.models import NotFound, NotFoundReason, PackageList
 from pkgstats.urls import CompareQuery, address, compare_path, read_path
 from pkgstats.web import lists, pages
 from pkgstats.web.choices import Picker
+from pkgstats.web.kept import KeptPages
 from pkgstats.web.pictures import can_draw_png
-from pkgstats.web.render import Renderer, page_number, raw_path
+from pkgstats.web.render import Renderer, base, here, page_number, raw_path, theme
 from pkgstats.web.visitor import visitor_of
 
 MAX_SUGGESTED = 5
@@ -29,6 +30,7 @@ class ReadingPages:
     def __init__(self, catalog: Catalog, renderer: Renderer) -> None:
         self._catalog = catalog
         self._renderer = renderer
+        self._kept = KeptPages()
 
     async def page(self, request: Request) -> Response:
         """Every address that the box can lead to."""
@@ -103,20 +105,26 @@ class ReadingPages:
             status = HTTPStatus.SERVICE_UNAVAILABLE if is_down else HTTPStatus.NOT_FOUND
             page = pages.not_found_page(data)
             return self._renderer.html(request, "not_found.html", status, page=page, text=box)
-        picker = Picker(raw_path(request), "downloads")
-        chosen = picker.read(request.query_params)
-        series = None
-        if data.downloads is not None:
-            series = await self._catalog.series(name, chosen.range, chosen.by)
         visitor = visitor_of(request)
-        return self._renderer.html(
-            request,
-            "package.html",
-            page=pages.package_page(data, series, chosen, picker),
-            is_starred=visitor is not None and await self._catalog.has_star(visitor, name),
-            has_card=can_draw_png(),
-            text=box,
-        )
+        is_starred = visitor is not None and await self._catalog.has_star(visitor, name)
+        key = (here(request), theme(request), base(request), is_starred)
+        kept = self._kept.get(key, data)
+        if kept is None:
+            picker = Picker(raw_path(request), "downloads")
+            chosen = picker.read(request.query_params)
+            series = None
+            if data.downloads is not None:
+                series = await self._catalog.series(name, chosen.range, chosen.by)
+            kept = self._renderer.render(
+                request,
+                "package.html",
+                page=pages.package_page(data, series, chosen, picker),
+                is_starred=is_starred,
+                has_card=can_draw_png(),
+                text=box,
+            )
+            self._kept.put(key, data, kept)
+        return self._renderer.answer(request, kept, kept=True)
 
     async def _people(self, request: Request, name: str) -> Response:
         """`@name` means a user or a scope: both, each under its own heading."""

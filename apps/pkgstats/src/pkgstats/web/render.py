@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -18,6 +17,7 @@ from pkgstats.charts import lines, svg
 from pkgstats.models import AbilityState
 from pkgstats.urls import package_path, search_path, user_path
 from pkgstats.web import words
+from pkgstats.web.kept import Rendered
 from pkgstats.web.static_files import StaticFiles
 
 THEME_COOKIE = "pkgstats_theme"
@@ -45,6 +45,11 @@ class Renderer:
         self, request: Request, template: str, status: int = HTTPStatus.OK, **values: Any
     ) -> Response:
         """A page with an ETag; a reader that has the same bytes already gets 304."""
+        page = self.render(request, template, **values)
+        return self.answer(request, page, status)
+
+    def render(self, request: Request, template: str, **values: Any) -> Rendered:
+        """The bytes of a page."""
         html = self._templates.get_template(template).render(
             values,
             simulated=self._catalog.simulated,
@@ -53,13 +58,22 @@ class Renderer:
             here=here(request),
             base=base(request),
         )
-        body = html.encode()
+        return Rendered(html.encode())
+
+    def answer(
+        self, request: Request, page: Rendered, status: int = HTTPStatus.OK, *, kept: bool = False
+    ) -> Response:
+        """A rendered page as the reader takes it; `kept`: compress it once for everybody."""
         # Asked again each time: a copy kept for a minute would hide a live change on reload.
         headers = {"cache-control": "no-cache", "vary": "Cookie"}
         if status == HTTPStatus.OK:
-            headers["etag"] = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
-            if request.headers.get("if-none-match") == headers["etag"]:
+            headers["etag"] = page.etag
+            if request.headers.get("if-none-match") == page.etag:
                 return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        body = page.body
+        if kept and "gzip" in request.headers.get("accept-encoding", ""):
+            headers |= {"content-encoding": "gzip", "vary": "Cookie, Accept-Encoding"}
+            body = page.compressed
         return Response(body, status, headers, "text/html; charset=utf-8")
 
 
