@@ -84,6 +84,8 @@ PUBLIC = {
         "connect_sync",
         "set_log_level",
     },
+    "hubbub.client.compat": {"WebPubSubClient", "WebPubSubClientCredential"},
+    "hubbub.client.compat.aio": {"WebPubSubClient", "WebPubSubClientCredential"},
     "hubbub.service": {
         "EventHandlerSettings",
         "HubSettings",
@@ -119,6 +121,8 @@ PUBLIC = {
     },
     "hubbub.testing": {
         "ExpectedEvent",
+        "FakePeer",
+        "FakeService",
         "FaultProxy",
         "HandlerServer",
         "History",

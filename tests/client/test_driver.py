@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from tests.client.conftest import Near
-from tests.client.scripted import Peer, Scripted, message
 from tests.client.test_client import names_of, tasks, watch
 from tests.client.test_healing import QUICK, SOON, until
 
@@ -36,9 +35,11 @@ from hubbub.protocol.errors import (
     CredentialError,
     SendMessageError,
 )
+from hubbub.testing import FakePeer, FakeService
+from hubbub.testing.fake_peer import message_frame
 
 
-async def nothing(_: Peer) -> None:
+async def nothing(_: FakePeer) -> None:
     pass
 
 
@@ -48,7 +49,7 @@ async def nothing(_: Peer) -> None:
 async def test_internal_error_stops_the_client_and_fails_what_is_pending(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async with Scripted(nothing) as service:
+    async with FakeService(nothing) as service:
         client = Client(service.url)
         seen = watch(client)
         await client.start()
@@ -122,7 +123,7 @@ async def test_cl_007_service_that_never_answers_is_left_without_a_trace() -> No
 
 
 async def test_start_that_is_cancelled_when_it_comes_up_leaves_no_connection() -> None:
-    async with Scripted(nothing) as service:
+    async with FakeService(nothing) as service:
         client = Client(service.url)
         starting = asyncio.ensure_future(client.start())
         client.on("connected", lambda _: starting.cancel())
@@ -145,11 +146,12 @@ async def test_socket_that_ends_before_its_first_write_is_watched_no_more() -> N
     class Owner:
         def on_open(self) -> None: ...
         def on_message(self, data: bytes) -> None: ...
+        def on_read(self) -> None: ...
         def on_life(self, *, is_pong: bool) -> None: ...
         def on_lost(self, close_code: int | None, reason: str, *, is_too_large: bool) -> None: ...
 
     numbers: list[int] = []
-    async with Scripted(nothing) as service:
+    async with FakeService(nothing) as service:
         with pytest.raises(ConnectError):
             await Cut(Owner(), SubProtocol.JSON.value, TransportOptions()).open(service.url)
         assert not asyncio.get_running_loop().remove_reader(numbers[0])
@@ -265,15 +267,15 @@ async def test_cl_034_other_loop_is_refused_while_running_and_taken_after_the_st
 async def test_cl_098_frames_that_are_nothing_are_passed_over() -> None:
     draw = random.Random(1)
 
-    async def noise(peer: Peer) -> None:
+    async def noise(peer: FakePeer) -> None:
         for text in ("", "{", "[]", "1", '{"type":"new"}', '{"type":"message"}', '{"type":1}'):
-            await peer.socket.send(text)
+            await peer.write_raw(text)
         for _ in range(2_000):
             data = draw.randbytes(draw.randrange(60))
-            await peer.socket.send(data if draw.random() < 0.5 else data.decode("latin-1"))
-        await peer.message(1, "good")
+            await peer.write_raw(data if draw.random() < 0.5 else data.decode("latin-1"))
+        await peer.message("good", sequence_id=1)
 
-    async with Scripted(noise) as service:
+    async with FakeService(noise) as service:
         client = Client(service.url)
         seen = watch(client)
         async with client.messages() as messages:
@@ -287,12 +289,14 @@ async def test_cl_098_frames_that_are_nothing_are_passed_over() -> None:
 
 
 async def test_data_too_deep_to_decode_is_a_gap_and_not_the_end() -> None:
-    async def deep(peer: Peer) -> None:
-        frame = json.dumps(message(1, 0)).replace('"data": 0', f'"data": {"[" * 5000}{"]" * 5000}')
-        await peer.socket.send(frame)
-        await peer.message(2, "good")
+    async def deep(peer: FakePeer) -> None:
+        frame = json.dumps(message_frame(0, sequence_id=1)).replace(
+            '"data": 0', f'"data": {"[" * 5000}{"]" * 5000}'
+        )
+        await peer.write_raw(frame)
+        await peer.message("good", sequence_id=2)
 
-    async with Scripted(deep) as service:
+    async with FakeService(deep) as service:
         client = Client(service.url)
         seen = watch(client)
         async with client.messages() as messages:
@@ -306,21 +310,20 @@ async def test_data_too_deep_to_decode_is_a_gap_and_not_the_end() -> None:
 
 @pytest.mark.parametrize("end", ["reset", "closed", "nonsense", "too-large"])
 async def test_cl_051_link_that_ends_without_a_close_frame_is_recovered(end: str) -> None:
-    async def script(peer: Peer) -> None:
+    async def script(peer: FakePeer) -> None:
         if len(service.peers) > 1:
             return
-        transport = peer.socket.transport
         if end == "reset":
-            transport.abort()
+            peer.abort()
         elif end == "closed":
-            transport.close()
+            peer.hang_up()
         elif end == "nonsense":
-            transport.write(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff")
+            await peer.write_bytes(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff")
         else:
-            await peer.socket.send("x" * 100_000)
+            await peer.write_raw("x" * 100_000)
 
     limits = TransportOptions(max_message_bytes=50_000)
-    async with Scripted(script) as service:
+    async with FakeService(script) as service:
         client = Client(service.url, recovery=QUICK, transport=limits)
         seen = watch(client)
         await client.start()
@@ -335,19 +338,19 @@ async def test_cl_051_link_that_ends_without_a_close_frame_is_recovered(end: str
 async def test_cl_038_large_frame_that_was_cut_is_sent_again_whole() -> None:
     got: list[Any] = []
 
-    async def script(peer: Peer) -> None:
+    async def script(peer: FakePeer) -> None:
         if len(service.peers) == 1:
-            peer.socket.transport.pause_reading()
+            peer.hold()
             return
         frame = await peer.read("sendToGroup")
         got.append(frame)
         await peer.ack(frame)
 
-    async with Scripted(script) as service:
+    async with FakeService(script) as service:
         async with connect(service.url, recovery=QUICK) as client:
             sending = asyncio.ensure_future(client.send_to_group("g", "x" * 900_000))
             await asyncio.sleep(0.05)
-            service.peers[0].socket.transport.abort()
+            service.peers[0].abort()
             async with asyncio.timeout(10):
                 result = await sending
     assert (result.ack_id, got[0]["ackId"], len(got[0]["data"])) == (1, 1, 900_000)
@@ -356,14 +359,14 @@ async def test_cl_038_large_frame_that_was_cut_is_sent_again_whole() -> None:
 async def test_fire_and_forget_waits_for_a_socket_that_is_slow() -> None:
     read_on = asyncio.Event()
 
-    async def script(peer: Peer) -> None:
-        peer.socket.transport.pause_reading()
+    async def script(peer: FakePeer) -> None:
+        peer.hold()
         await read_on.wait()
-        peer.socket.transport.resume_reading()
+        peer.resume()
         while True:
             await peer.read()
 
-    async with Scripted(script) as service, connect(service.url) as client:
+    async with FakeService(script) as service, connect(service.url) as client:
         sent = 0
 
         async def send() -> None:
@@ -389,13 +392,15 @@ async def test_fire_and_forget_waits_for_a_socket_that_is_slow() -> None:
 async def test_cl_107_metadata_and_ttl_are_written_only_where_given() -> None:
     frames: list[Any] = []
 
-    async def script(peer: Peer) -> None:
+    async def script(peer: FakePeer) -> None:
         while True:
             frames.append(frame := await peer.read())
             await peer.ack(frame)
-            await peer.write({**message(len(frames), "x"), "metadata": {"k": "v"}})
+            await peer.write(
+                {**message_frame("x", sequence_id=len(frames)), "metadata": {"k": "v"}}
+            )
 
-    async with Scripted(script) as service, connect(service.url) as client:
+    async with FakeService(script) as service, connect(service.url) as client:
         async with client.messages() as messages:
             await client.send_to_group("g", "x", metadata={"k": "v"}, ttl=5)
             await client.send_to_group("g", "x")
@@ -461,12 +466,12 @@ async def test_no_token_gets_into_any_log_or_error(
 
 
 async def test_frame_that_comes_too_large_again_is_given_up_with_a_gap() -> None:
-    async def script(peer: Peer) -> None:
+    async def script(peer: FakePeer) -> None:
         if len(service.peers) <= 2:
-            await peer.socket.send(json.dumps(message(1, "x" * 100_000)))
+            await peer.write_raw(json.dumps(message_frame("x" * 100_000, sequence_id=1)))
 
     limits = TransportOptions(max_message_bytes=50_000)
-    async with Scripted(script) as service:
+    async with FakeService(script) as service:
         client = Client(
             lambda: service.url,
             recovery=QUICK,

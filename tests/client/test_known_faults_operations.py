@@ -230,8 +230,8 @@ def test_f47_whatever_waits_is_released_when_the_connection_is_replaced_or_ends(
         "invoke": Invoke("", "e"),
     }
     driver = connected()
-    for key, request in waiting.items():
-        driver.ask(key, request)
+    for key, asked in waiting.items():
+        driver.ask(key, asked)
     driver.lose(1008)
     driver.ask("later", send("later"))
     driver.reconnect()

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from tests.client.conftest import Near
-from tests.client.scripted import Peer, Scripted
 from tests.client.test_client import names_of, tasks, watch
 from tests.client.test_healing import QUICK, SOON, until
 
 from hubbub.client import BufferOptions, Client, State, SubProtocol, connect, dispatch
 from hubbub.client.events import NAMES
 from hubbub.protocol.errors import InvocationError
+from hubbub.testing import FakePeer, FakeService
 
 
 async def soon(work: Awaitable[Any]) -> Any:
@@ -113,13 +113,13 @@ async def test_cl_075_cl_079_handler_may_wait_for_answers_while_its_queue_is_ful
 
 
 async def test_cl_079_at_the_hard_limit_the_link_is_left_until_the_queue_has_drained() -> None:
-    async def script(peer: Peer) -> None:
+    async def script(peer: FakePeer) -> None:
         asked = await peer.read("sendToGroup")
         for i in range(1, 3_000):
-            await peer.message(i, "x" * 1_000)
+            await peer.message("x" * 1_000, sequence_id=i)
         await peer.ack(asked)
 
-    async with Scripted(script) as service:
+    async with FakeService(script) as service:
         client = Client(service.url, buffer=BufferOptions(max_messages=10), recovery=QUICK)
         seen = watch(client)
         async with client, client.messages() as messages:
@@ -249,13 +249,13 @@ async def test_stop_cancels_a_handler_that_does_not_end_also_one_that_was_remove
 async def test_cl_078_full_queue_slows_the_service_down_and_loses_nothing() -> None:
     sent = 0
 
-    async def script(peer: Peer) -> None:
+    async def script(peer: FakePeer) -> None:
         nonlocal sent
         for i in range(1, 20_001):
-            await peer.message(i, "x" * 1_000)
+            await peer.message("x" * 1_000, sequence_id=i)
             sent = i
 
-    async with Scripted(script) as service:
+    async with FakeService(script) as service:
         client = Client(service.url, buffer=BufferOptions(max_messages=50))
         async with client.messages() as messages:
             await client.start()
@@ -379,13 +379,13 @@ async def test_stop_with_a_full_queue_still_says_goodbye(near: Near) -> None:
 
 
 async def test_cl_080_drop_oldest_counts_all_and_stays_flat_while_nobody_drains() -> None:
-    async def script(peer: Peer) -> None:
+    async def script(peer: FakePeer) -> None:
         for i in range(1, 1_101):
-            await peer.message(i, "x" * (10 if i < 1_100 else 5_000))
-        await peer.message(1_101, "end")
+            await peer.message("x" * (10 if i < 1_100 else 5_000), sequence_id=i)
+        await peer.message("end", sequence_id=1_101)
 
     buffer = BufferOptions(max_messages=100, max_bytes=50_000, overflow="drop-oldest")
-    async with Scripted(script) as service:
+    async with FakeService(script) as service:
         client = Client(service.url)
         seen = watch(client)
         ends: list[Any] = []

@@ -464,7 +464,7 @@ async def test_fault_of_ours_ends_streams_and_keeps_readers(
         writer = await client.open_group_stream("g")
         await writer.write("a")
         stream = await anext(streams)
-        client._driver._break_down(RuntimeError("a fault"))
+        client._driver.break_down(RuntimeError("a fault"))
         assert (await error_of(stream)).name == "ClientStopped"
         with pytest.raises(StreamError):
             await writer.end()

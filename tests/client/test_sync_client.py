@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from tests.client.conftest import Near
 
-from hubbub.client import Client, State
+from hubbub.client import Client, Portal, State
 from hubbub.client.sync_client import SyncClient, connect_sync
-from hubbub.protocol.errors import ClientStateError, SendMessageError
+from hubbub.protocol.errors import ClientStateError, ConnectTimeoutError, SendMessageError
 
 
 async def in_thread(work: Callable[[], Any]) -> Any:
@@ -205,6 +205,116 @@ async def test_call_in_the_loop_thread_says_what_is_wrong(near: Near) -> None:
     await in_thread(work)
 
 
+async def test_portal_is_shared_by_clients_and_closed_by_its_owner(near: Near) -> None:
+    urls = [near.url(), near.url()]
+
+    def work() -> None:
+        with Portal() as portal:
+            with (
+                connect_sync(urls[0], portal=portal) as a,
+                connect_sync(urls[1], portal=portal) as b,
+            ):
+                a.join_group("g")
+                b.join_group("g")
+                with b.messages(group="g") as messages:
+                    a.send_to_group("g", "hello")
+                    assert messages.get(timeout=20).data == "hello"
+                names = [t.name for t in threading.enumerate()]
+                assert names.count("hubbub client") == 1
+            assert portal.is_running
+        assert not portal.is_running
+        assert a.state is State.STOPPED
+        portal.close()
+        with pytest.raises(ClientStateError):
+            a.join_group("g")
+        portal.close()
+
+    await in_thread(work)
+
+
+async def test_everything_of_the_asyncio_client_is_there(near: Near) -> None:
+    url = near.url()
+
+    def work() -> None:
+        client = connect_sync(url, name="twin")
+        assert client.stats.frames_in == 0
+        with pytest.raises(ConnectTimeoutError):
+            SyncClient(lambda: threading.Event().wait() and "", start_timeout=0.05).start()
+        names = [thread.name for thread in threading.enumerate()]
+        assert "hubbub client" not in names
+        client.start(timeout=20)
+        client.wait_connected(timeout=20)
+        assert client.ping() > 0
+        assert client.stats.frames_out >= 1
+        got: list[Any] = []
+        first = client.on("server-message", got.append)
+        with pytest.raises(TypeError):
+            client.on("server-message", asyncio.sleep)
+        with pytest.raises(ValueError):
+            client.on("no-such-event", print)
+
+        @client.on("stopped")
+        def stopped(event: Any) -> None:
+            got.append(event.reason)
+
+        client.off("server-message", got.append)
+        first.close()
+        with client.events("stopped", forever=True) as events:
+            client.stop(drain=True, timeout=20)
+            assert len(events) == 1
+        assert got == ["requested"]
+
+    await in_thread(work)
+
+
+async def test_slow_handler_holds_up_neither_others_nor_the_reader(near: Near) -> None:
+    url = near.url()
+
+    def work() -> None:
+        go_on = threading.Event()
+        slow: list[int] = []
+        quick: queue.Queue[int] = queue.Queue()
+
+        def wait(event: Any) -> None:
+            go_on.wait(20)
+            slow.append(event.data)
+
+        with connect_sync(url) as client:
+            client.on("group-message", wait, max_concurrency=1)
+            client.on("group-message", lambda e: quick.put(e.data))
+            client.join_group("g")
+            for i in range(20):
+                client.send_to_group("g", i)
+            assert [quick.get(timeout=20) for _ in range(20)] == list(range(20))
+            assert slow == []
+            go_on.set()
+        assert slow == list(range(20))
+        assert client._portal.is_running is False
+
+    await in_thread(work)
+
+
+async def test_handler_of_one_client_may_stop_another(near: Near) -> None:
+    urls = [near.url(), near.url()]
+
+    def work() -> None:
+        done = threading.Event()
+        with connect_sync(urls[0]) as first, connect_sync(urls[1]) as second:
+
+            def handle(_: object) -> None:
+                second.stop()
+                done.set()
+
+            first.on("group-message", handle)
+            first.join_group("g")
+            first.send_to_group("g", "stop the other one")
+            assert done.wait(20)
+            assert second.state is State.STOPPED
+            assert first.is_connected
+
+    await in_thread(work)
+
+
 PROGRAM = """
 import sys, threading
 from hubbub.client.sync_client import SyncClient
@@ -227,6 +337,23 @@ async def run(near: Near, then: str) -> "subprocess.Popen[str]":
 
 async def test_cl_084_interpreter_exit_says_goodbye_by_itself(near: Near) -> None:
     process = await run(near, "")
+    _, err = await in_thread(process.communicate)
+    assert (process.returncode, err) == (0, "")
+    assert near.service.counts["connections.ended"] == 1
+
+
+async def test_cl_084_handler_that_never_ends_does_not_hold_up_the_exit(near: Near) -> None:
+    then = """
+begun = threading.Event()
+def hang(_):
+    begun.set()
+    threading.Event().wait()
+client.on("group-message", hang)
+client.join_group("g")
+client.send_to_group("g", "x")
+begun.wait()
+"""
+    process = await run(near, then)
     _, err = await in_thread(process.communicate)
     assert (process.returncode, err) == (0, "")
     assert near.service.counts["connections.ended"] == 1

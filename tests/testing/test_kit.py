@@ -58,7 +58,7 @@ async def test_two_hubs_do_not_meet(hubbub: Hubbub) -> None:
 @pytest.mark.parametrize("switch", ["is_silent", "is_deaf", "is_mute"])
 async def test_half_open_link_is_noticed_and_healed(hubbub: Hubbub, switch: str) -> None:
     async with hubbub.hub() as hub:
-        quick = {"keep_alive_interval": 0.05, "keep_alive_timeout": 0.1}
+        quick: Any = {"keep_alive_interval": 0.05, "keep_alive_timeout": 0.1}
         async with hub.client(groups=["g"], **quick) as client, client.messages() as messages:
             setattr(hub.proxy, switch, True)
             async with asyncio.timeout(20):

@@ -31,8 +31,7 @@ class Owner(Protocol):
     log: ClientLog
     inputs: deque[ce.Input]
     is_feeding: bool
-
-    def dispatch(self, event: MessageEvent, size: int, /) -> None: ...
+    dispatch: Callable[[MessageEvent, int], None]
 
     def feed(self, received: ce.Input) -> None: ...
 

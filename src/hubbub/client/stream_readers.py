@@ -121,7 +121,7 @@ class _StreamLane(Lane):
         super().__init__(owner, frozenset({"group-stream"}), None, buffer)
         self._news = asyncio.Event()
 
-    def wants(self, name: str, event: object) -> bool:
+    def wants(self, name: str) -> bool:
         return name == "stopped"
 
     def _wake(self) -> None:

@@ -90,8 +90,13 @@ class SyncClient(Listening[SyncRegistration], SyncGroupStreaming, SyncGroupState
     # --- life --------------------------------------------------------------------------------
 
     def start(self, *, timeout: float | Default | None = DEFAULT) -> None:
-        """As `Client.start`."""
-        self._portal.call(self._client.start(timeout=timeout))
+        """As `Client.start`; one that fails leaves no thread behind."""
+        try:
+            self._portal.call(self._client.start(timeout=timeout))
+        except BaseException:
+            if self._client.state is State.STOPPED and present_handler() is None:
+                self._end_portal()
+            raise
 
     def stop(self, *, drain: bool = False, timeout: float | Default | None = DEFAULT) -> None:
         """As `Client.stop`; in a handler too. Ends the thread of the client's loop."""
@@ -103,8 +108,12 @@ class SyncClient(Listening[SyncRegistration], SyncGroupStreaming, SyncGroupState
         try:
             self._portal.call(self._client.stop_from(own, drain=drain, timeout=timeout))
         finally:
-            if self._owns_portal and not is_inside:
-                self._portal.close()
+            if not is_inside:
+                self._end_portal()
+
+    def _end_portal(self) -> None:
+        if self._owns_portal:
+            self._portal.close()
 
     def __enter__(self) -> Self:
         self.start()

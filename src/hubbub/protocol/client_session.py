@@ -251,7 +251,11 @@ class ClientSession:
         elif self._is_pinged:
             self._link.drop()
             self._lose_link(SocketLost(self._link.number, error="keep-alive timed out"))
-        elif interval_s is not None and self.heard_at + interval_s > self._now:
+        elif (
+            interval_s is not None
+            and self.heard_at is not None
+            and self.heard_at + interval_s > self._now
+        ):
             self._timers[Timer.KEEP_ALIVE] = self.heard_at + interval_s
         elif interval_s is not None and timeout_s is not None:
             self._ping(timeout_s - interval_s)

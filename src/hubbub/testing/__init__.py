@@ -10,12 +10,16 @@ if TYPE_CHECKING:
     from hubbub.testing.checks import History
     from hubbub.testing.clock import VirtualClock, VirtualTimeLoop, run_virtual, virtual_clock
     from hubbub.testing.expect import ExpectedEvent, eventually, expect_event
+    from hubbub.testing.fake_peer import FakePeer
+    from hubbub.testing.fake_service import FakeService
     from hubbub.testing.faults import FaultProxy
     from hubbub.testing.handler import HandlerServer
     from hubbub.testing.hub import Hub
 
 __all__ = [
     "ExpectedEvent",
+    "FakePeer",
+    "FakeService",
     "FaultProxy",
     "HandlerServer",
     "History",
@@ -30,6 +34,8 @@ __all__ = [
 
 _HOMES = {
     "ExpectedEvent": "expect",
+    "FakePeer": "fake_peer",
+    "FakeService": "fake_service",
     "FaultProxy": "faults",
     "HandlerServer": "handler",
     "History": "checks",

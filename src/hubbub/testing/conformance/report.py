@@ -43,7 +43,7 @@ class Report:
         return 1 if self.of(FAILED) else 0
 
 
-_OURS = "a decision of hubbub: another service may rightly do otherwise"
+_OURS = "a decision of hubbub; another service may rightly do otherwise"
 
 
 def as_text(report: Report) -> str:
@@ -119,8 +119,10 @@ def as_markdown(report: Report) -> str:
         lines += ["", "| not applicable, because | cases |", "| --- | --- |"]
         for reason, ids in _by_reason(report).items():
             lines.append(f"| {_cell(reason)} | {', '.join(ids)} |")
-    lines += ["", "| case | result | what |", "| --- | --- | --- |"]
-    lines += [f"| {it.id} | {it.status} | {_cell(it.summary)} |" for it in report.results]
+    lines += ["", f"A star marks {_OURS}.", "", "| case | result | what |", "| --- | --- | --- |"]
+    for it in report.results:
+        star = " *" if it.is_ours else ""
+        lines.append(f"| {it.id}{star} | {it.status} | {_cell(it.summary)} |")
     return "\n".join(lines)
 
 

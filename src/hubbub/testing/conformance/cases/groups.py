@@ -39,7 +39,7 @@ async def singular_is_literal(trial: Trial) -> None:
     await _allows(trial, "sendToGroup.a*", ["a*"], ["ab"])
 
 
-@case("CP-114")
+@case("CP-114", is_ours=True)
 async def bad_patterns(trial: Trial) -> None:
     await _allows(trial, "sendToGroups.******", [], ["a"])
     await _allows(trial, "sendToGroups.a\\", [], ["a", "a\\"])

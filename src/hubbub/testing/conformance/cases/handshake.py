@@ -65,7 +65,7 @@ async def expiry_does_not_end_a_connection(trial: Trial) -> None:
     await client.ask({"type": "joinGroup", "group": "g", "ackId": 1})
 
 
-@case("CP-010")
+@case("CP-010", is_ours=True)
 async def hub_without_case(trial: Trial) -> None:
     member = await trial.client(groups=["g"])
     other = await trial.client(path=f"/client/hubs/{trial.hub.upper()}", roles=SEND)
@@ -79,7 +79,7 @@ async def bad_hub_names(trial: Trial) -> None:
         await trial.refused(400, hub=hub)
 
 
-@case("CP-012")
+@case("CP-012", is_ours=True)
 async def unknown_paths(trial: Trial) -> None:
     for path in ("/client/hubs/", "/nope"):
         await trial.refused(404, path=path)
@@ -165,7 +165,7 @@ async def unknown_mode(trial: Trial) -> None:
     await trial.refused(400, subprotocol=None, query="webpubsub_mode=foo")
 
 
-@case("CP-135")
+@case("CP-135", is_ours=True)
 async def mqtt_path(trial: Trial) -> None:
     path = f"/clients/mqtt/hubs/{trial.hub}"
     audience = trial.target.client_base + path

@@ -64,7 +64,7 @@ for _id, _texts in BAD.items():
     _register(_id, _texts)
 
 
-@case("CP-074")
+@case("CP-074", is_ours=True)
 async def bytes_that_are_no_utf_8(trial: Trial) -> None:
     client = await trial.client()
     await client.send(b'{"type":"sendToGroup","group":"g","data":"\xff"}')

@@ -193,7 +193,7 @@ async def ack_id_over_a_recovery(trial: Trial) -> None:
     await member.quiet()
 
 
-@case("CP-098")
+@case("CP-098", is_ours=True)
 async def ack_beyond_the_highest(trial: Trial) -> None:
     client = await trial.client(RELIABLE, groups=["g1"])
     await publish(trial, *"123")
@@ -216,7 +216,7 @@ async def smaller_ack(trial: Trial) -> None:
     await numbered(await trial.recover(client), (4, "4"))
 
 
-@case("CP-142", seconds=3)
+@case("CP-142", seconds=3, is_ours=True)
 async def expired_copy(trial: Trial) -> None:
     client, sender = await trial.client(RELIABLE, groups=["g1"]), await trial.client()
     client.cut()

@@ -124,7 +124,7 @@ async def add_a_user(trial: Trial) -> None:
     trial.equal(await reaches(trial, "g", people), "AB", "who is in the group")
 
 
-@case("RA-064")
+@case("RA-064", is_ours=True)
 async def add_an_unknown_user(trial: Trial) -> None:
     await trial.rest("PUT", "/users/nobody/groups/g", expect=200)
 

@@ -126,7 +126,7 @@ async def stream_with_an_error(trial: Trial) -> None:
     trial.equal(stream.get("error"), {"name": "UserError", **error}, "the error at the member")
 
 
-@case("CP-123")
+@case("CP-123", is_ours=True)
 async def bad_starts(trial: Trial) -> None:
     client = await trial.client()
     await open_stream(client)
@@ -185,7 +185,7 @@ async def group_state(trial: Trial) -> None:
         trial.equal(item.get("state", ABSENT), state, "the state")
 
 
-@case("CP-146")
+@case("CP-146", is_ours=True)
 async def group_state_over_a_recovery(trial: Trial) -> None:
     watcher = await trial.client(RELIABLE, groups=["g1"])
     member = await trial.client(groups=["g1"])

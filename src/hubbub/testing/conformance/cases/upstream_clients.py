@@ -84,7 +84,7 @@ async def failed_event_without_ack_id(trial: Trial) -> None:
     await client.quiet()
 
 
-@case("CP-148", variant="")
+@case("CP-148", variant="", is_ours=True)
 async def ping_passes_and_a_join_waits(trial: Trial) -> None:
     gate = asyncio.Event()
     trial.desk.answers["e1"] = held(Reply(), gate)

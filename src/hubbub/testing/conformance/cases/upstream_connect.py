@@ -311,7 +311,7 @@ async def bad_group_in_the_answer(trial: Trial) -> None:
     await _ends_in(trial, answer({"groups": ["g" * 1025]}), 500)
 
 
-@case("CP-022", "UE-029", variant="")
+@case("CP-022", "UE-029", variant="", is_ours=True)
 async def subprotocol_that_was_not_offered(trial: Trial) -> None:
     await _ends_in(trial, answer({"subprotocol": "b"}), 500)
 
