@@ -287,27 +287,41 @@ class Trial:
         self.say(
             f"REST > {told} {shown(body) if isinstance(body, bytes) else 'in chunks'}".rstrip()
         )
-        limit_s = self.timeout_s
-        if isinstance(body, bytes) and len(body) > _LARGE_BYTES:
-            limit_s += self.large_s
-            # What the service does not read of it must not hold up the next call.
-            sent["Connection"] = "close"
         try:
-            async with self.http.request(
+            answer = await self._exchange(told, method, target, body, sent)
+        except TimeoutError:
+            raise CaseFailed(f"an answer to {told}", "none in time") from None
+        self.say(f"REST < {answer.status} {shown(answer.body)}".rstrip())
+        return answer if expect is None else answer.expect(expect)
+
+    async def _exchange(
+        self,
+        told: str,
+        method: str,
+        target: str,
+        body: bytes | AsyncIterator[bytes],
+        headers: Mapping[str, str],
+    ) -> Answer:
+        """Raises: TimeoutError, OSError, aiohttp.ClientError."""
+        content: Any = io.BytesIO(body) if isinstance(body, bytes) and body else body or None
+        is_large = isinstance(body, bytes) and len(body) > _LARGE_BYTES
+        limit_s = self.timeout_s + (self.large_s if is_large else 0)
+        # What the service does not read of a large body must not hold up the next call.
+        session = aiohttp.ClientSession() if is_large else contextlib.nullcontext(self.http)
+        async with (
+            session as http,
+            http.request(
                 method,
                 # The target as written here, not as the library would tidy it.
                 URL(self.target.endpoint + target, encoded=True),
-                data=io.BytesIO(body) if isinstance(body, bytes) and body else body or None,
-                headers=sent,
+                data=content,
+                headers=headers,
                 skip_auto_headers=("Content-Type",),
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=limit_s),
-            ) as response:
-                answer = Answer(told, response.status, response.headers, await response.read())
-        except TimeoutError:
-            raise CaseFailed(f"an answer to {told}", f"none within {limit_s:g} s") from None
-        self.say(f"REST < {answer.status} {shown(answer.body)}".rstrip())
-        return answer if expect is None else answer.expect(expect)
+            ) as response,
+        ):
+            return Answer(told, response.status, response.headers, await response.read())
 
     async def send(
         self,
