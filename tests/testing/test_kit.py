@@ -1,9 +1,6 @@
 """The test kit, used as its users would."""
 
 import asyncio
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,57 +122,3 @@ def test_hub_can_be_used_without_pytest() -> None:
             return (await client.send_to_group("g", "x")).ack_id
 
     assert asyncio.run(main()) == 1
-
-
-USER_CONFTEST = """\
-import pytest
-
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-"""
-
-USER_TEST = """
-import pytest
-
-{mark}
-async def test_it(hubbub):
-    async with hubbub.hub() as hub, hub.client(groups=["g"]) as client:
-        async with client.messages() as messages:
-            hub.cut()
-            await hub.backend.send_to_group("g", "x")
-            assert (await anext(messages)).data == "x"
-"""
-
-
-@pytest.mark.parametrize(
-    ("mark", "options"),
-    [
-        ("@pytest.mark.asyncio", ["-p", "no:anyio", "-o", "asyncio_mode=strict"]),
-        ("@pytest.mark.anyio", ["-p", "no:asyncio"]),
-    ],
-    ids=["pytest-asyncio", "anyio"],
-)
-async def test_fixture_works_in_a_users_own_run(
-    tmp_path: Path, mark: str, options: list[str]
-) -> None:
-    """A stranger's project: nothing but the installed plugin."""
-    (tmp_path / "conftest.py").write_text(USER_CONFTEST)
-    (tmp_path / "test_user.py").write_text(USER_TEST.format(mark=mark))
-    run = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "1 passed" in run.stdout
-
-
-def test_plugin_loads_late() -> None:
-    program = "import sys, hubbub.testing.plugin; print([m for m in sys.modules if 'picows' in m])"
-    run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert run.stdout == "[]\n"
