@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,6 +63,7 @@ RESEND_PAUSE_S = 2.0
 """Also how long the commits of another process (a refresher of its own) stay unseen."""
 VISITS_SAVED_S = 10.0
 SITEMAP_NAMES = 5000
+STALE_AFTER = timedelta(days=1)
 
 
 class Catalog:
@@ -169,6 +170,8 @@ class Catalog:
                 state = AbilityState.NOT_SET
             elif seen is not None:
                 state = _ABILITY_STATES[seen.ended]
+                if state is AbilityState.ON and _is_old(seen.last_contact, self.now()):
+                    state = AbilityState.STALE
             rows.append(
                 SourceState(
                     ability=ability,
@@ -360,6 +363,11 @@ _ABILITY_STATES = {
     Ended.LIMITED: AbilityState.LIMITED,
     Ended.FAILING: AbilityState.FAILING,
 }
+
+
+def _is_old(contact: datetime | None, now: datetime) -> bool:
+    """It answered when it was last asked, but that is long ago."""
+    return contact is not None and now - contact > STALE_AFTER
 
 
 def _refusal_words(refusal: Refusal) -> str:

@@ -442,6 +442,7 @@ class WatchedPackage:
 class AbilityState(StrEnum):
     ON = "on"
     STALE = "stale"
+    """It answered when it was last asked, but that is more than a day ago."""
     LIMITED = "limited"
     NOT_OFFERED = "not offered"
     NOT_SET = "not set"

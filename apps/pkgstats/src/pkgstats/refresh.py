@@ -67,6 +67,8 @@ RENDER_LIMIT_S = 10.0
 """A usual readme takes 30 ms; the worst that fits into the limits of size took 20 s."""
 JOB_INTERVAL_S = 20.0
 MAX_RUNNING = 8
+MAX_WAITING = 300
+"""Whoever asks for more at once is told to come back: nobody waits minutes for a page."""
 
 
 class Budget:
@@ -288,10 +290,15 @@ class Refresher:
         """One task per thing: whoever asks meanwhile gets the same one."""
         if (running := self._flights.get(key)) is not None:
             return running
+        if len(self._flights) >= MAX_WAITING:
+            return asyncio.create_task(self._too_many())
         task = asyncio.create_task(self._gated(work), name=":".join(key)[:80])
         self._flights[key] = task
         task.add_done_callback(lambda done: self._landed(key, done))
         return task
+
+    async def _too_many(self) -> Limited:
+        return Limited(self._now() + timedelta(seconds=10))
 
     async def _gated(self, work: Callable[[], Awaitable[Any]]) -> Any:
         async with self._gate:

@@ -681,6 +681,48 @@ async def test_picks_do_not_repeat_within_a_month(opened: OpenCatalog) -> None:
         assert await catalog.pick("newest") is not None
 
 
+async def test_a05_every_state_of_a_source_has_its_word(opened: OpenCatalog) -> None:
+    source = Scripted({"demo": packument("demo", "1.0.0")})
+    source.found = Limited(START + timedelta(minutes=5))
+    source.scope = Failing("no connection")
+    async with opened(source) as catalog:
+        await page(catalog, "demo")
+        await catalog.search("demo")
+        await catalog.scope("demo")
+        found = {row.ability: row for row in await catalog.sources()}
+        assert {name: row.state.value for name, row in found.items()} == {
+            "packument": "on",
+            "latest": "not asked yet",
+            "readme": "not asked yet",  # one missing tarball says nothing of the others
+            "search": "limited",
+            "organisation": "failing",
+            "downloads": "not set",
+            "changes": "not asked yet",
+        }
+        assert found["search"].until == START + timedelta(minutes=5)
+        assert found["packument"].last_contact == START
+        source.found = NotOffered("the registry has no search")
+        source.time += timedelta(days=2)
+        await catalog.search("other")
+        again = {row.ability: row.state.value for row in await catalog.sources()}
+        assert (again["search"], again["packument"]) == ("not offered", "stale")
+
+
+async def test_a_flood_of_names_is_not_taken_on(
+    opened: OpenCatalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of unknown names while the registry hangs: a bounded number waits."""
+    monkeypatch.setattr(refresh, "MAX_WAITING", 20)
+    monkeypatch.setattr(lookup, "FIRST_VISIT_S", 0.05)
+    source = Scripted({}, gate=asyncio.Event())
+    async with opened(source) as catalog:
+        answers = await asyncio.gather(*(missing(catalog, f"demo-{i}") for i in range(500)))
+        assert {answer.reason for answer in answers} == {NotFoundReason.NO_ANSWER}
+        assert len(catalog._refresher._flights) == 20
+        assert len(source.asked) <= refresh.MAX_RUNNING
+        source.gate = None
+
+
 # Counts of versions, and the changes feed
 
 
