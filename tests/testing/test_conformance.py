@@ -382,6 +382,8 @@ def make_certificate(folder: Path) -> Path:
             "id like CL-*",
         ),
         (["--list", "--only", "XX-*"], "id like XX-*"),
+        (["--connection-string", "Endpoint=http://h;AccessKey=k", "--hub", "1x"], "hub"),
+        (["--connection-string", "Endpoint=http://h;AccessKey=k", "--hub", "h" * 120], "hub"),
         (["--connection-string", "x", "--markdown", "/nonexistent/r.md"], "cannot write"),
     ],
 )

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from hubbub.protocol.errors import InvalidConnectionString
+from hubbub.protocol.errors import InvalidConnectionString, InvalidName
 from hubbub.testing.conformance import command
 from hubbub.testing.conformance.failures import CannotRun
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     try:
         return command.run(args, args.connection_string)
-    except (CannotRun, InvalidConnectionString) as error:
+    except (CannotRun, InvalidConnectionString, InvalidName) as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

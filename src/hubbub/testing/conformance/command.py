@@ -20,7 +20,10 @@ DESCRIPTION = (
     "whoever made it, and say which passed, which failed and why, and which do not apply.\n"
     "Names of hubs are its own, so that it may run beside other users of the service."
 )
-EXIT_STATUS = "exit status: 0 no case failed, 1 a case failed, 2 wrong use, or no service that lets a client in"
+EXIT_STATUS = (
+    "exit status: 0 no case failed, 1 a case failed, 2 wrong use, or no service that lets a\n"
+    "client in"
+)
 EPILOG = f"""\
 {EXIT_STATUS}
 

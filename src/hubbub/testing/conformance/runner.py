@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from hubbub.protocol import connection_string
+from hubbub.protocol import connection_string, names
 from hubbub.testing.conformance import registry, unseen
 from hubbub.testing.conformance.failures import CannotRun, CaseFailed, NobodyThere, NotApplicable
 from hubbub.testing.conformance.handler import Listener
@@ -21,6 +21,8 @@ from hubbub.testing.conformance.wire import Refused
 
 log = logging.getLogger("hubbub.testing.conformance")
 _LINES_SHOWN = 12
+_LONGEST_SUFFIX = 20
+"""Of a hub's name behind what the names of hubs begin with."""
 _CASE_LIMIT_S = 60.0
 """Of a whole case, on top of what it says it has to wait."""
 
@@ -64,10 +66,13 @@ async def run(
     """Run the wanted cases. `tell`: each result, how many there are so far, of how many.
 
     `listener`: of the event handler, running; without one the upstream cases do not apply.
-    Raises: CannotRun, InvalidConnectionString.
+    Raises: CannotRun, InvalidConnectionString, InvalidName.
     """
     target = target_of(options)
     registry.check_patterns(options.only)
+    if options.hub is not None:
+        # The names of the hubs have more behind it.
+        names.hub_name(options.hub + "x" * _LONGEST_SUFFIX)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         runner = _Runner(options, target, http, listener)
         await runner.meet_service()
@@ -89,7 +94,7 @@ class _Runner:
         self._known = registry.known()
         self._base = options.hub or (f"conformance{secrets.token_hex(4)}")
         self._run_id = secrets.token_hex(3)
-        self._probes: dict[str, asyncio.Future[str | None]] = {}
+        self._probes: dict[str, asyncio.Task[str | None]] = {}
         self._room = asyncio.Semaphore(options.concurrency)
 
     async def meet_service(self) -> None:
@@ -130,6 +135,8 @@ class _Runner:
                 add(await self._run(case))
 
         async with asyncio.TaskGroup() as tasks:
+            for name in {name for case in cases for name in case.variants}:
+                self._probes[name] = tasks.create_task(self._probe(name))
             # The longest waits first, so that the others run meanwhile.
             for case in sorted(cases, key=lambda it: -it.seconds):
                 tasks.create_task(run_one(case))
@@ -180,21 +187,16 @@ class _Runner:
         """Why this case cannot be run against this service, or None."""
         if case.needs_second_key and self._target.second_key is None:
             return NO_SECOND_KEY
-        if not case.variants:
-            return None
-        if self._listener is None:
-            return NO_HANDLER
         for name in case.variants:
-            if name not in self._probes:
-                self._probes[name] = asyncio.ensure_future(self._probe(name))
-            reason = await asyncio.shield(self._probes[name])
+            reason = await self._probes[name]
             if reason is not None:
                 return reason
         return None
 
     async def _probe(self, name: str) -> str | None:
-        """Has the service been configured for this variant? A client of its hub finds out."""
-        assert self._listener is not None, "the caller looks"
+        """Why the cases of this variant do not apply, or None. A client of its hub finds out."""
+        if self._listener is None:
+            return NO_HANDLER
         variant = VARIANTS[name]
         if not variant.is_probed:
             return None
