@@ -20,6 +20,7 @@ from pkgstats.site import PortInUse, running_site
 from pkgstats.store.store import IncompatibleDatabase
 
 EXAMPLE = "@azure/web-pubsub-client"
+SITE = "http://127.0.0.1:8000"
 DEMO_DAY_S = 8.0
 """A reader of the demo sees the figure move soon, and a release next."""
 
@@ -79,6 +80,14 @@ def _parser() -> argparse.ArgumentParser:
             help="a further address under which browsers see the pages, for example of a proxy",
         )
     _add_short_commands(subcommands)
+    tail = subcommands.add_parser(
+        "tail",
+        help="follow a package in the terminal",
+        description="Print what happens to a package on a running site, until Ctrl-C.",
+    )
+    tail.add_argument("name", metavar="NAME", help="the package")
+    tail.add_argument("--site", default=SITE, metavar="URL", help=f"default: {SITE}")
+    tail.set_defaults(run=_tail)
     return parser
 
 
@@ -118,6 +127,10 @@ async def _import(args: argparse.Namespace) -> int:
 
 async def _refresh(args: argparse.Namespace) -> int:
     return await commands.refresh(Settings.from_environ())
+
+
+async def _tail(args: argparse.Namespace) -> int:
+    return await commands.tail(args.site.rstrip("/"), args.name)
 
 
 async def _record(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""Commands that do something and end: import, refresh, record."""
+"""Commands beside a site: import, refresh, record, tail."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pkgstats import grammar, project
 from pkgstats.catalog import open_catalog
+from pkgstats.live import terminal
 from pkgstats.live.negotiate import visitor_id
 from pkgstats.settings import Settings
 from pkgstats.sources.http import HttpSource
@@ -42,6 +43,18 @@ async def refresh(settings: Settings) -> int:
     async with open_catalog(replace(settings, starter=())) as catalog:
         failed = await _print(catalog.refresh())
     return 1 if failed else 0
+
+
+async def tail(site: str, name: str) -> int:
+    """Print what happens to a package, until Ctrl-C."""
+    if not grammar.is_package_name(name):
+        raise CommandFailed(f"{name} is no package name")
+    try:
+        async for line in terminal.tail(site, name):
+            print(line, flush=True)
+    except terminal.SiteUnreachable as error:
+        raise CommandFailed(str(error)) from error
+    return 0
 
 
 async def record(names: Sequence[str], folder: Path) -> int:
