@@ -103,11 +103,11 @@ async def idle_stream(trial: Trial) -> None:
     trial.equal((stream.get("error") or {}).get("name"), "IdleTimeout", "the error of the end")
 
 
-@case("CP-121", seconds=1)
+@case("CP-121", seconds=2)
 async def kept_alive_stream(trial: Trial) -> None:
     member, client = await trial.client(groups=["g1"]), await trial.client()
-    await open_stream(client, stream={"idleTimeoutMs": 800})
-    for _ in range(8):
+    await open_stream(client, stream={"idleTimeoutMs": 1500})
+    for _ in range(10):
         await asyncio.sleep(0.2)
         await client.send({"type": "streamData", "streamId": "s1"})
     await client.send(data(1))
