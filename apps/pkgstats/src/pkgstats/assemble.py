@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 from pkgstats import series
 from pkgstats.models import (
@@ -27,6 +28,8 @@ from pkgstats.store.packages import StoredContents, StoredPackage
 from pkgstats.store.states import BlockState, Ended
 
 LOADING_WORDS = "being loaded"
+COUNTS_SHOWN_FOR = timedelta(days=7)
+"""Without an answer for longer than this there is no block: old counts would pass for new ones."""
 NO_ANSWER_WORDS = "no answer from this source"
 _TELLS_DATES = (PublishedSource.REGISTRY, PublishedSource.SIMULATED)
 
@@ -34,15 +37,25 @@ _TELLS_DATES = (PublishedSource.REGISTRY, PublishedSource.SIMULATED)
 class Assembler:
     """Knows what holds for every page: is it simulated, and where the npm site is."""
 
-    def __init__(self, *, simulated: bool, npm_site: str) -> None:
+    def __init__(self, *, simulated: bool, npm_site: str, now: Callable[[], datetime]) -> None:
         self._simulated = simulated
         self._npm_site = npm_site
+        self._now = now
+
+    def counts(
+        self, db: sqlite3.Connection, name: str, length: int, last: date | None = None
+    ) -> Downloads | None:
+        """The last days (up to `last`) that have counts; None: there are none, or only old ones."""
+        found = counts.load(db, name, length, simulated=self._simulated, last=last)
+        if found is None or found.as_of is None:
+            return found
+        return None if self._now() - found.as_of > COUNTS_SHOWN_FOR else found
 
     def page(self, db: sqlite3.Connection, stored: StoredPackage, release: Release) -> PackageData:
         """The page of one release."""
         name, version = stored.name, release.version
         contents = packages.contents(db, name, version)
-        downloads = counts.load(db, name, series.MONTH, simulated=self._simulated)
+        downloads = self.counts(db, name, series.MONTH)
         dated = stored.published_source in _TELLS_DATES
         rows = packages.versions(db, name)
         if not dated:
@@ -89,7 +102,7 @@ class Assembler:
         row = db.execute("SELECT * FROM package WHERE name = ?", (name,)).fetchone()
         if row is None:
             return None
-        downloads = counts.load(db, name, series.MONTH, simulated=self._simulated)
+        downloads = self.counts(db, name, series.MONTH)
         dated = row["published_at"] and row["published_source"] in _TELLS_DATES
         return ResultCard(
             name=name,

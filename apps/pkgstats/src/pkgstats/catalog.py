@@ -48,7 +48,7 @@ from pkgstats.settings import Settings
 from pkgstats.sources.base import Failing, NoData, NotOffered, NotSet, Refusal, Source
 from pkgstats.sources.choose import ABILITIES, Chosen, choose_source
 from pkgstats.sources.world import WorldSource
-from pkgstats.store import counts, outbox, packages, people
+from pkgstats.store import outbox, packages, people
 from pkgstats.store import search as index
 from pkgstats.store.states import Ended
 from pkgstats.store.store import Store
@@ -87,7 +87,7 @@ class Catalog:
         self._chosen = chosen
         self._closed = asyncio.Event()
         self._draw = random.Random(0 if source.simulated else None)
-        self._pages = Assembler(simulated=source.simulated, npm_site=chosen.npm_site)
+        self._pages = Assembler(simulated=source.simulated, npm_site=chosen.npm_site, now=now)
         self._lookup = Lookup(store, refresher, self._pages, now, waits_always=source.simulated)
         self._figures = Figures(store, self._pages, self.package, simulated=source.simulated)
         self._listing = Listing(
@@ -111,9 +111,7 @@ class Catalog:
     async def downloads(self, name: str, days: int) -> Downloads | None:
         """The last `days` days of counts (1 … 548), None when there are none."""
         length = min(max(days, 1), MAX_RANGE_DAYS)
-        return await self._store.read(
-            lambda db: counts.load(db, name, length, simulated=self.simulated)
-        )
+        return await self._store.read(lambda db: self._pages.counts(db, name, length))
 
     async def series(self, name: str, range_: str = "30d", by: By | None = None) -> Series | None:
         """Counts for a chart; `range_` is a key of `series.RANGES`. From the store alone.

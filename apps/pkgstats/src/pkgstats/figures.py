@@ -82,7 +82,7 @@ class Figures:
         self, db: packages.Database, name: str, range_: str, by: By, last: date | None = None
     ) -> Series | None:
         length = series.RANGES[range_]
-        found = counts.load(db, name, length, simulated=self._simulated, last=last)
+        found = self._pages.counts(db, name, length, last)
         return None if found is None else series.binned(name, found, range_, by)
 
 

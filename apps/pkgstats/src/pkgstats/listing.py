@@ -24,7 +24,7 @@ from pkgstats.models import (
 )
 from pkgstats.refresh import Refresher
 from pkgstats.sources.base import FoundPage, Limited, NoData, NotOffered, NotSet, Refusal
-from pkgstats.store import counts, outbox, packages, people, saving
+from pkgstats.store import outbox, packages, people, saving
 from pkgstats.store import search as index
 from pkgstats.store.store import Store
 
@@ -205,9 +205,7 @@ class Listing:
         shown = names[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
 
         def read(db: packages.Database) -> PackageList:
-            loaded = (
-                counts.load(db, one, series.MONTH, simulated=self._simulated) for one in names
-            )
+            loaded = (self._pages.counts(db, one, series.MONTH) for one in names)
             counted = [one for one in loaded if one is not None]
             return PackageList(
                 kind=kind,

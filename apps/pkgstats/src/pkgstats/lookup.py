@@ -28,6 +28,8 @@ from pkgstats.store.store import Store
 
 FIRST_VISIT_S = 3.0
 """How long the very first visit of a name waits for the sources."""
+SHOWN_FOR = timedelta(days=30)
+"""A copy that nobody has confirmed for longer is not shown."""
 KEPT_PAGES = 256
 KEPT_FOR = timedelta(minutes=1)
 """What other packages change in a page, as its dependents, is there after this time."""
@@ -95,11 +97,11 @@ class Lookup:
 
     async def _look_up(self, name: str, version: str | None) -> PackageData | NotFound:
         deadline = asyncio.get_running_loop().time() + FIRST_VISIT_S
-        needs = await self._needs(name, version)
+        needs = self._shown(await self._needs(name, version))
         is_first = needs is None
         if needs is None:
             refusal = await self._first_load(name, deadline)
-            needs = await self._needs(name, version)
+            needs = self._shown(await self._needs(name, version))
             if needs is None:
                 reason = NotFoundReason.NO_ANSWER
                 if isinstance(refusal, NoData):
@@ -128,6 +130,12 @@ class Lookup:
             while len(self._kept) > KEPT_PAGES:
                 self._kept.popitem(last=False)
         return page
+
+    def _shown(self, needs: _Needs | StoredPackage | None) -> _Needs | StoredPackage | None:
+        """None for a copy that is too old to be shown: it is asked for as if never seen."""
+        stored = needs.stored if isinstance(needs, _Needs) else needs
+        is_old = stored is not None and self._now() - stored.fetched_at > SHOWN_FOR
+        return None if is_old else needs
 
     def _is_right(self, kept: _Kept) -> bool:
         age = self._now() - kept.at

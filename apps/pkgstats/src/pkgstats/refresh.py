@@ -43,7 +43,6 @@ log = logging.getLogger(__name__)
 WATCHED_FOR = timedelta(minutes=5)
 VISITED_FOR = timedelta(hours=1)
 IDLE_FOR = timedelta(hours=24)
-STALE_AFTER = timedelta(days=30)
 LATEST_CHECK = timedelta(minutes=2)
 SEARCH_FOR = timedelta(seconds=60)
 

@@ -681,6 +681,42 @@ async def test_picks_do_not_repeat_within_a_month(opened: OpenCatalog) -> None:
         assert await catalog.pick("newest") is not None
 
 
+async def test_f06_what_nobody_confirms_is_shown_for_a_while_and_no_longer(
+    opened: OpenCatalog,
+) -> None:
+    """Counts for 7 days, a package for 30; the time told is that of the last answer with data."""
+    source = Scripted({"demo": packument("demo", "1.0.0")}, counts=month(10))
+    async with opened(source) as catalog:
+        await page(catalog, "demo")
+        source.packuments["demo"] = source.counts = Failing("no connection")
+        for days, counted in ((6, True), (8, False)):
+            source.time = START + timedelta(days=days)
+            await page(catalog, "demo")
+            for wait in (
+                catalog._refresher.packument("demo"),
+                catalog._refresher.downloads(["demo"]),
+            ):
+                await asyncio.wait([wait])
+            found = await page(catalog, "demo")
+            assert (found.downloads is not None) is counted
+            assert (await catalog.series("demo") is not None) is counted
+            assert ((await catalog.cards(["demo"]))[0].downloads is not None) is counted
+            assert told(found, Block.REGISTRY)[0] is OriginState.STALE
+            if found.downloads is not None:
+                assert found.downloads.as_of == START
+                assert told(found, Block.DOWNLOADS)[0] is OriginState.STALE
+            else:
+                assert told(found, Block.DOWNLOADS) == (
+                    OriginState.FAILING,
+                    "no answer from this source (no connection)",
+                )
+        source.time = START + timedelta(days=31)
+        assert (await missing(catalog, "demo")).reason is NotFoundReason.NO_ANSWER
+        source.packuments["demo"] = packument("demo", "1.1.0")
+        source.time += timedelta(minutes=5)
+        assert (await page(catalog, "demo")).version == "1.1.0"
+
+
 async def test_a05_every_state_of_a_source_has_its_word(opened: OpenCatalog) -> None:
     source = Scripted({"demo": packument("demo", "1.0.0")})
     source.found = Limited(START + timedelta(minutes=5))

@@ -83,10 +83,11 @@ def load(
     if not counts:
         return None
     state = db.execute(
-        "SELECT at FROM block_state WHERE name = ? AND version = '' AND block = 'downloads'",
+        "SELECT ok_at FROM block_state WHERE name = ? AND version = '' AND block = 'downloads'",
         (name,),
     ).fetchone()
-    as_of = None if state is None else datetime.fromisoformat(state["at"])
+    told = state["ok_at"] if state is not None else None
+    as_of = None if told is None else datetime.fromisoformat(told)
     newest = last or _last(counts)
     return series.summed(counts, newest, length, as_of=as_of, simulated=simulated)
 

@@ -121,6 +121,7 @@ CREATE TABLE block_state (               -- how the last request for a block of 
     at      TEXT NOT NULL,
     until   TEXT NOT NULL,
     detail  TEXT NOT NULL DEFAULT '',
+    ok_at   TEXT,                        -- when it was last answered with data
     PRIMARY KEY (name, version, block)
 ) WITHOUT ROWID;
 

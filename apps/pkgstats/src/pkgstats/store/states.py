@@ -62,8 +62,10 @@ def save_block(
     db: sqlite3.Connection, name: str, block_name: str, state: BlockState, version: str = ""
 ) -> None:
     db.execute(
-        "INSERT OR REPLACE INTO block_state (name, version, block, state, at, until, detail)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO block_state (name, version, block, state, at, until, detail, ok_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name, version, block) DO UPDATE SET"
+        " state = excluded.state, at = excluded.at, until = excluded.until,"
+        " detail = excluded.detail, ok_at = coalesce(excluded.ok_at, ok_at)",
         (
             name,
             version,
@@ -72,6 +74,7 @@ def save_block(
             state.at.isoformat(),
             state.until.isoformat(),
             state.detail,
+            state.at.isoformat() if state.ended is Ended.OK else None,
         ),
     )
 

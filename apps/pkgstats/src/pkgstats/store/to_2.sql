@@ -27,3 +27,6 @@ CREATE TABLE note (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL
 ) WITHOUT ROWID;
+
+ALTER TABLE block_state ADD COLUMN ok_at TEXT;
+UPDATE block_state SET ok_at = at WHERE state = 'ok';
