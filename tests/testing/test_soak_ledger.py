@@ -87,7 +87,7 @@ def test_schedule_is_that_of_its_seed_and_over_in_time() -> None:
 
 
 def test_memory_that_grows_in_the_second_half_is_a_problem() -> None:
-    flat = [figures.Sample(at_s, 100.0, 1, 1) for at_s in range(101)]
+    flat = [figures.Sample(at_s, 0.0, 100.0, 1, 1) for at_s in range(101)]
     assert figures.memory_problem(flat) is None
-    growing = [figures.Sample(at_s, 100.0 + at_s, 1, 1) for at_s in range(101)]
+    growing = [figures.Sample(at_s, 0.0, 100.0 + at_s, 1, 1) for at_s in range(101)]
     assert figures.memory_problem(growing) == "memory grew from 137 to 188 MB"

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import statistics
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ _SHORTEST_S = 60.0
 class Sample:
     at_s: float
     """Since the start of the run."""
+    cpu_s: float
+    """Of this process so far."""
     rss_mb: float
     tasks: int
     files: int
@@ -28,7 +31,8 @@ class Sample:
 def take(since: float) -> Sample:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     files = len(os.listdir("/proc/self/fd"))
-    return Sample(clock.monotonic() - since, pages * _PAGE / 2**20, len(asyncio.all_tasks()), files)
+    rss_mb, tasks = pages * _PAGE / 2**20, len(asyncio.all_tasks())
+    return Sample(clock.monotonic() - since, time.process_time(), rss_mb, tasks, files)
 
 
 def growth(samples: Sequence[Sample]) -> tuple[float, float]:

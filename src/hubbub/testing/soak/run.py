@@ -251,24 +251,25 @@ class _Soak:
         return is_true()
 
     async def _watch(self) -> None:
-        said_at = 0.0
+        said = figures.take(self._began_at)
         while True:
             sample = figures.take(self._began_at)
             self._report.samples.append(sample)
-            if sample.at_s - said_at >= _PROGRESS_S:
-                said_at = sample.at_s
-                self._say(self._progress(sample))
+            if sample.at_s - said.at_s >= _PROGRESS_S:
+                self._say(self._progress(said, sample))
+                said = sample
             await asyncio.sleep(1.0)
 
-    def _progress(self, sample: figures.Sample) -> str:
+    def _progress(self, before: figures.Sample, sample: figures.Sample) -> str:
         counts, ledger = self._report.counts, self._ledger.counts
         total = len(self._members)
+        busy = (sample.cpu_s - before.cpu_s) / (sample.at_s - before.at_s)
         return (
             f"{sample.at_s:4.0f} s  connected {total - self._away}/{total}"
             f"  accepted {ledger['accepted']}  delivered {ledger['delivered']}"
             f"  owed {self._ledger.owed}  lost {ledger['lost']}  doubled {ledger['doubled']}"
             f"  recovered {counts['recovered']}  reconnected {counts['reconnected']}"
-            f"  {sample.rss_mb:.0f} MB  {sample.tasks} tasks  {sample.files} files"
+            f"  cpu {busy:.0%}  {sample.rss_mb:.0f} MB  {sample.tasks} tasks  {sample.files} files"
         )
 
     def _judge(self) -> None:
