@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tools import generated
+from tools.kit_reference import kit_reference
 
 from hubbub import appserver, service
 from hubbub.cli.main import build_parser
@@ -211,6 +212,7 @@ GENERATED: dict[tuple[str, str], Callable[[], str]] = {
     ("design/0004-sessions.md", "states"): session_states,
     ("reference/client-states.md", "states"): client_states,
     ("reference/client-states.md", "timers"): client_timers,
+    ("reference/testing.md", "kit"): kit_reference,
     ("wire.md", "routes"): rest_routes,
 }
 """(page in docs/, name of the part) → who writes it."""

@@ -49,7 +49,9 @@ async def test_python_that_is_a_test_of_a_user_passes(tmp_path: Path) -> None:
     )
     out, _ = await process.communicate()
     assert process.returncode == 0, out.decode()
-    assert f"{len(tests)} passed" in out.decode()
+    count = sum(block.text.count("def test_") for block in tests)
+    assert count >= len(tests)
+    assert f"{count} passed" in out.decode()
 
 
 @pytest.mark.parametrize("block", RUNNABLE, ids=by_name)

@@ -8,7 +8,8 @@ class History:
     """What was sent and what came, in order. Values must be told apart: number them.
 
     history = History()
-    history.sent(1); history.got(1)
+    history.sent(1)
+    history.got(1)
     history.check()
     """
 
@@ -17,22 +18,27 @@ class History:
         self._got: list[Hashable] = []
 
     def sent(self, *values: Hashable) -> None:
+        """To be called in the order of sending."""
         self._sent += values
 
     def got(self, *values: Hashable) -> None:
+        """To be called in the order of coming."""
         self._got += values
 
     @property
     def lost(self) -> list[Hashable]:
+        """Sent, and never came."""
         came = set(self._got)
         return [value for value in self._sent if value not in came]
 
     @property
     def doubled(self) -> list[Hashable]:
+        """Came more than once."""
         return [value for value, count in Counter(self._got).items() if count > 1]
 
     @property
     def unknown(self) -> list[Hashable]:
+        """Came, and was never sent."""
         known = set(self._sent)
         return [value for value in self._got if value not in known]
 

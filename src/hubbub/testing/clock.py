@@ -39,9 +39,8 @@ class VirtualClock:
         self._slept_s = 0.0
         self._began_at = time.time()
         self._stepped_s = 0.0
-        self.holds = 0
-        self.threads = 0
-        """Calls that the loop has out in threads."""
+        self._holds = 0
+        self._threads = 0  # calls that the loop has out
 
     def time(self) -> float:
         """Seconds since the loop was made; what `loop.time()` says."""
@@ -72,15 +71,15 @@ class VirtualClock:
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
         """Time passes as it really does, for a peer that is a thread or process of its own."""
-        self.holds += 1
+        self._holds += 1
         try:
             yield
         finally:
-            self.holds -= 1
+            self._holds -= 1
 
     # --- for the loop ------------------------------------------------------------------------
 
-    def advance(self, seconds: float) -> None:
+    def _advance(self, seconds: float) -> None:
         self._time += seconds
         if self._time > self._limit_s:
             raise RuntimeError(
@@ -103,15 +102,15 @@ class _Selector(selectors.DefaultSelector):
             return ready
         if timeout is None:  # no timer: whatever comes, comes from outside
             return super().select(None)
-        if self._clock.holds:
+        if self._clock._holds:
             ready = super().select(timeout)
-        elif self._clock.threads:
+        elif self._clock._threads:
             ready = super().select(max(timeout, _PATIENCE_S))
         else:
             self._wire.let_arrive()
             ready = super().select(0)
         if not ready:
-            self._clock.advance(timeout)
+            self._clock._advance(timeout)
         return ready
 
     def close(self) -> None:
@@ -168,12 +167,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             future = super().run_in_executor(executor, work)
         else:
             future = super().run_in_executor(executor, func, *args)
-        self.clock.threads += 1
+        self.clock._threads += 1
         future.add_done_callback(self._thread_is_back)
         return future
 
     def _thread_is_back(self, _: object) -> None:
-        self.clock.threads -= 1
+        self.clock._threads -= 1
 
     def close(self) -> None:
         set_clock(self, None)

@@ -52,13 +52,13 @@ def expect_event(
 ) -> "ExpectedEvent":
     """The client's next event of this name, with these values in its fields.
 
-    hub.cut()
-    recovered = await expect_event(client, "recovered")
+        hub.cut()
+        recovered = await expect_event(client, "recovered")
 
     or, where it may come before the next `await` is over:
 
-    async with expect_event(client, "disconnected", close_code=1008):
-        await hub.close_clients(1008)
+        async with expect_event(client, "disconnected", close_code=1008):
+            await hub.close_clients(1008)
 
     Raises: AssertionError with the events that came instead.
     """

@@ -44,9 +44,8 @@ class FakePeer:
         self._queue: deque[str | bytes] = deque()
         self._waiting = 0
         self._news = asyncio.Event()
-        self.can_write = asyncio.Event()
-        """Set while the client reads what is written to it."""
-        self.can_write.set()
+        self._can_write = asyncio.Event()
+        self._can_write.set()
         self._is_gone = False
         self._is_held = False
         self._sequence_id = 0
@@ -74,6 +73,7 @@ class FakePeer:
 
     @property
     def is_open(self) -> bool:
+        """The link is there."""
         return self._ws is not None and not self._is_gone
 
     # --- what the client says ------------------------------------------------------------------
@@ -172,7 +172,7 @@ class FakePeer:
 
     async def _written(self) -> None:
         await asyncio.sleep(0)
-        await self.can_write.wait()
+        await self._can_write.wait()
 
     async def ping(self) -> None:
         """A ping of the WebSocket protocol."""
@@ -254,11 +254,13 @@ class FakePeer:
         self._regulate()
 
     def resume(self) -> None:
+        """Read on."""
         self._is_held = False
         self._regulate()
 
     @property
     def is_reliable(self) -> bool:
+        """It speaks a subprotocol with sequence ids and recovery."""
         return self.subprotocol in SUPPORTED and SUPPORTED[self.subprotocol].is_reliable
 
     def _regulate(self) -> None:
@@ -290,7 +292,7 @@ class FakePeer:
     def gone(self) -> None:
         self._is_gone = True
         self._news.set()
-        self.can_write.set()
+        self._can_write.set()
 
 
 class _Listener(picows.WSListener):
@@ -329,10 +331,10 @@ class _Listener(picows.WSListener):
         self._peer.gone()
 
     def pause_writing(self) -> None:
-        self._peer.can_write.clear()
+        self._peer._can_write.clear()
 
     def resume_writing(self) -> None:
-        self._peer.can_write.set()
+        self._peer._can_write.set()
 
 
 def kind_of(message: str | bytes) -> str:

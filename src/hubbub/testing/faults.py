@@ -40,9 +40,8 @@ class FaultProxy:
         self._refusal: bytes | None = None
         self._refusals_left = 0
         self._duplicates_left = 0
-        self.held = asyncio.Event()
-        """Set while links carry anything at all; see `is_silent`."""
-        self.held.set()
+        self._held = asyncio.Event()
+        self._held.set()
         self.port = 0
         self.links = 0
         """Links that were made so far."""
@@ -64,14 +63,14 @@ class FaultProxy:
     @property
     def is_silent(self) -> bool:
         """Links stay open and carry nothing: half-open. What was held comes when it ends."""
-        return not self.held.is_set()
+        return not self._held.is_set()
 
     @is_silent.setter
     def is_silent(self, value: bool) -> None:
         if value:
-            self.held.clear()
+            self._held.clear()
         else:
-            self.held.set()
+            self._held.set()
 
     @property
     def url(self) -> str:
@@ -85,7 +84,7 @@ class FaultProxy:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None, "entered before"
         self._server.close()
-        self.held.set()
+        self._held.set()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -135,7 +134,7 @@ class FaultProxy:
         self._links.add(link)
         try:
             raw = await reader.readuntil(b"\r\n\r\n")
-            await self.held.wait()
+            await self._held.wait()
             answer = self._answer_to(Head(raw))
             if answer is None:
                 far = await asyncio.open_connection(self._host, self._target_port)
@@ -161,7 +160,7 @@ class FaultProxy:
             return http_answer(401)
         return None
 
-    def takes_duplicate(self) -> bool:
+    def _takes_duplicate(self) -> bool:
         """Whether the next frame comes twice; each call counts."""
         if self._duplicates_left == 0:
             return False
@@ -229,7 +228,7 @@ class _Link:
         proxy = self._proxy
         with contextlib.suppress(ConnectionError):
             while data:
-                await proxy.held.wait()
+                await proxy._held.wait()
                 if not proxy.is_mute:
                     if proxy.delay_s:
                         await asyncio.sleep(proxy.delay_s)
@@ -245,8 +244,8 @@ class _Link:
                 if self._proxy.delay_s:
                     await asyncio.sleep(self._proxy.delay_s)
                 for opcode, piece in splitter.feed(data):
-                    await self._proxy.held.wait()
-                    is_twice = opcode in (TEXT, BINARY) and self._proxy.takes_duplicate()
+                    await self._proxy._held.wait()
+                    is_twice = opcode in (TEXT, BINARY) and self._proxy._takes_duplicate()
                     for _ in range(2 if is_twice else 1):
                         async with self._between_frames:
                             if not await self._write(piece):

@@ -5,10 +5,10 @@ import contextlib
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from hubbub.appserver import ServiceClient
-from hubbub.client import Client, RecoveryOptions, RetryOptions
+from hubbub.client import Client, ClientOptions, RecoveryOptions, RetryOptions
 from hubbub.client.credential import CredentialProvider
 from hubbub.service import EventHandlerSettings, HubSettings, Service, Settings
 from hubbub.service.auth import random_access_key
@@ -18,7 +18,7 @@ from hubbub.testing.faults import FaultProxy
 from hubbub.testing.handler import HandlerServer
 
 ALL_ROLES = ("webpubsub.joinLeaveGroup", "webpubsub.sendToGroup")
-_QUICK = {
+_QUICK: ClientOptions = {
     "recovery": RecoveryOptions(window=30, delay=0.01, probe_timeout=1.0),
     "reconnect_retry": RetryOptions(None, 0.01, 0.1, "exponential", 1.0),
     "message_retry": RetryOptions(3, 0.01, 0.1),
@@ -94,7 +94,10 @@ class Hub:
 
     @property
     def handler(self) -> HandlerServer:
-        """Raises: RuntimeError where the hub was given no event handler to serve."""
+        """What can go wrong with the event handler; see `HandlerServer`.
+
+        Raises: RuntimeError where the hub was given none to serve.
+        """
         if self._handler is None:
             raise RuntimeError("this hub serves no event handler; give it one as event_handler=…")
         return self._handler
@@ -124,7 +127,7 @@ class Hub:
         roles: Iterable[str] = ALL_ROLES,
         groups: Iterable[str] = (),
         credential: str | CredentialProvider | None = None,
-        **options: Any,
+        **options: Unpack[ClientOptions],
     ) -> Client:
         """A client that recovers and reconnects within milliseconds; `options` as of `Client`.
 
@@ -132,8 +135,7 @@ class Hub:
         `credential`: an address or provider of your own, in place of a fresh address each time.
         """
         if not isinstance(asyncio.get_running_loop(), VirtualTimeLoop):
-            for option, value in _QUICK.items():
-                options.setdefault(option, value)
+            options = {**_QUICK, **options}
         roles, groups = tuple(roles), tuple(groups)
         if credential is None:
 

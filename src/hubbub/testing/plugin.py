@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Hubbub:
-    """What the fixture `hubbub` is."""
+    """Services, clients, faults and time for one test."""
 
     def hub(
         self,
@@ -45,7 +45,7 @@ class Hubbub:
 
     @property
     def clock(self) -> "VirtualClock":
-        """Of a test that is marked with `virtual_time`. See `VirtualClock`."""
+        """The time of a test that is marked with `virtual_time`. See `VirtualClock`."""
         from hubbub.testing.clock import virtual_clock
 
         return virtual_clock()
