@@ -1,10 +1,12 @@
 """A small catalog with one package of each kind, and a site around it that tests can push."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -283,3 +285,53 @@ def catalog() -> SampleCatalog:
 async def site(start_site: StartSite, catalog: SampleCatalog) -> AsyncIterator[Site]:
     async with start_site(catalog) as site:
         yield site
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def demo_site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """The whole demonstration, in which no day passes: one for all tests that only read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        settings = Settings(world_day_s=86_400)
+        async with running_site(settings, demo=True, port=0, hubbub_port=0) as site:
+            for kind in ("random", "popular", "newest"):
+                await site.catalog.pick(kind)
+            yield site
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+BROWSER_TESTS = {Path(__file__).parent / name for name in ("browser", "quality")}
+WITHOUT_CHROMIUM = "Chromium was not found: the browser and quality tests of pkgstats did not run."
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if BROWSER_TESTS.isdisjoint(item.path.parents):
+            continue
+        item.add_marker(pytest.mark.browser)
+        if CHROMIUM is None:
+            item.add_marker(pytest.mark.skip(reason=WITHOUT_CHROMIUM))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if CHROMIUM is None:
+        terminalreporter.write_line(WITHOUT_CHROMIUM, yellow=True)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Any]:
+    """One Chromium for all tests; each opens contexts of its own."""
+    from playwright.async_api import async_playwright
+
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        await browser.close()

@@ -1,57 +1,33 @@
 """Chromium, a site around the sample catalog, and a wire that tests can cut."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from pkgstats.site import Site
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-HERE = Path(__file__).parent
-WITHOUT_CHROMIUM = "Chromium was not found: the browser tests of pkgstats did not run."
+
+@pytest.fixture(scope="session")
+def catalog(sample_catalog: type[Any]) -> Any:
+    return sample_catalog()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if not item.path.is_relative_to(HERE):
-            continue
-        item.add_marker(pytest.mark.browser)
-        if CHROMIUM is None:
-            item.add_marker(pytest.mark.skip(reason=WITHOUT_CHROMIUM))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if CHROMIUM is None:
-        terminalreporter.write_line(WITHOUT_CHROMIUM, yellow=True)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        await browser.close()
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def site(start_site: Any, catalog: Any) -> AsyncIterator[Site]:
+    """The site around the sample catalog, one for all browser tests."""
+    async with start_site(catalog) as site:
+        yield site
 
 
 OpenTab = Callable[..., Awaitable[Page]]
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def new_tab(browser: Browser, site: Site) -> AsyncIterator[OpenTab]:
     """`await new_tab(path)`: a page of a new visitor. What its console complains of fails the test."""
     contexts: list[BrowserContext] = []
@@ -131,7 +107,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.write_eof()
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def wire() -> AsyncIterator[Wire]:
     wire = Wire()
     yield wire

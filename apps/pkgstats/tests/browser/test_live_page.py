@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 from hubbub.service import EventHandlerSettings, HubSettings, Service, Settings
 from pkgstats.site import Site
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 NAME = "@azure/web-pubsub-client"
 GROUP = f"pkg:{NAME}"
@@ -123,7 +123,7 @@ async def test_l06_suggestions_come_over_the_socket_and_obey_the_keys(
     await expect(page).to_have_url(site.url + "/pkg:react")
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def cut_site(start_site: Any, catalog: Any, wire: Any) -> AsyncIterator[Site]:
     """A site whose browsers reach hubbub through `wire` only."""
     with socket.create_server(("127.0.0.1", 0)) as probe:

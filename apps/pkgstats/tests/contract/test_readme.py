@@ -194,7 +194,7 @@ def test_scrolling_blocks_can_be_reached_by_keyboard() -> None:
     seen = rendered("```\nx\n```\n\n| a |\n| - |\n| b |")
     assert next(seen.every("pre"))["tabindex"] == "0"
     assert next(seen.every("div"))["tabindex"] == "0"
-    assert next(seen.every("div"))["aria-label"] == "Table"
+    assert next(seen.every("div"))["aria-label"] == "Table 1 of the readme"
 
 
 # Tarballs

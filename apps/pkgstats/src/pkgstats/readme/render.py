@@ -143,6 +143,7 @@ class _Finisher(HTMLParser):
         self._heading: tuple[int, str | None, int] | None = None
         self._heading_text: list[str] = []
         self._ids: dict[str, int] = {}
+        self._boxes: dict[str, int] = {}
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs if value or name in _MAY_BE_EMPTY}
@@ -152,10 +153,9 @@ class _Finisher(HTMLParser):
             self._heading_text = []
             self.out.append("")  # written when the text is known
         elif tag == "pre":
-            self._write(tag, values | {"tabindex": "0", "role": "region", "aria-label": "Code"})
+            self._write(tag, values | self._scrolling("Code"))
         elif tag == "table":
-            box = {"class": SCROLL_CLASS, "tabindex": "0", "role": "region", "aria-label": "Table"}
-            self._write("div", box)
+            self._write("div", {"class": SCROLL_CLASS} | self._scrolling("Table"))
             self._write(tag, values)
         elif tag == "img":
             self._image(values)
@@ -181,6 +181,11 @@ class _Finisher(HTMLParser):
     def _write(self, tag: str, values: dict[str, str]) -> None:
         written = "".join(f' {name}="{escape(value)}"' for name, value in values.items())
         self.out.append(f"<{tag}{written}>")
+
+    def _scrolling(self, what: str) -> dict[str, str]:
+        """For a box that scrolls: in reach of the keyboard, with a name of its own."""
+        self._boxes[what] = number = self._boxes.get(what, 0) + 1
+        return {"tabindex": "0", "role": "region", "aria-label": f"{what} {number} of the readme"}
 
     def _end_heading(self) -> None:
         assert self._heading is not None

@@ -64,9 +64,8 @@ if (measured) {
   const others = files.filter((file) => new URL(file.name).host !== location.host).length;
   const page = performance.getEntriesByType("navigation")[0];
   const bytes = [page, ...files].reduce((sum, entry) => sum + (entry?.transferSize ?? 0), 0);
-  const nodes = document.querySelectorAll("*").length.toLocaleString("en-US");
+  const nodes = document.querySelectorAll("*").length;
   measured.textContent =
     `This page, in your browser: ${files.length + 1} requests, ${others} to other hosts, ` +
     `${(bytes / 1000).toFixed(1)} kB over the wire, ${nodes} elements.`;
-  measured.hidden = false;
 }
