@@ -24,7 +24,7 @@ KINDS = {
     "no results": "/?search=zzzzzz",
     "package": f"{MODEL}/v/1.0.4",
     "package, 18 months": "/pkg:express?range=18m",
-    "package, deprecated": "/pkg:left-pad/v/1.0.0",
+    "package, old version": "/pkg:left-pad/v/1.0.0",
     "user": "/@demo-team",
     "user and scope": "/@azure",
     "scope": "/org:demo",

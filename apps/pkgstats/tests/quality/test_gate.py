@@ -18,7 +18,7 @@ KINDS = (
     "no results",
     "package",
     "package, 18 months",
-    "package, deprecated",
+    "package, old version",
     "user",
     "user and scope",
     "scope",
