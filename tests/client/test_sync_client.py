@@ -239,7 +239,7 @@ async def test_everything_of_the_asyncio_client_is_there(near: Near) -> None:
         client = connect_sync(url, name="twin")
         assert client.stats.frames_in == 0
         with pytest.raises(ConnectTimeoutError):
-            SyncClient(lambda: threading.Event().wait() and "", start_timeout=0.05).start()
+            SyncClient(lambda: str(threading.Event().wait()), start_timeout=0.05).start()
         names = [thread.name for thread in threading.enumerate()]
         assert "hubbub client" not in names
         client.start(timeout=20)

@@ -196,18 +196,6 @@ class Listening(Generic[R]):
     ) -> R: ...
 
     @overload
-    def on(
-        self, event: Literal["group-states-changed"], **options: Unpack[HandlerOptions]
-    ) -> Decorator[ce.GroupStatesChangedEvent]: ...
-    @overload
-    def on(
-        self,
-        event: Literal["group-states-changed"],
-        handler: Callable[[ce.GroupStatesChangedEvent], object],
-        **options: Unpack[HandlerOptions],
-    ) -> R: ...
-
-    @overload
     def on(self, event: str, **options: Unpack[HandlerOptions]) -> Decorator[Any]: ...
     @overload
     def on(
