@@ -115,15 +115,13 @@ class Listing:
         )
 
     async def user(self, name: str, page: int) -> PackageList:
-        """Packages with this maintainer."""
+        """Packages with this maintainer; the registry's search tells 250 at most."""
         own = await self._store.read(partial(index.names_of_maintainer, username=name))
-        answer = await self._refresher.search(f"maintainer:{name}", PAGE_SIZE, 0)
-        if isinstance(answer, FoundPage):
-            await self._remember(answer)
-            own = list(dict.fromkeys([*own, *(found.name for found in answer.found)]))
-        complete = isinstance(answer, FoundPage) and answer.total <= len(answer.found)
-        origin = self._origin(Block.USER_PACKAGES, "search", answer)
-        return await self._list("user", name, own, complete, origin, page)
+        told = await self._upstream(f"maintainer:{name}", page)
+        names = list(dict.fromkeys([*own, *told.names]))
+        complete = isinstance(told.answer, FoundPage) and told.answer.total <= len(told.names)
+        origin = self._origin(Block.USER_PACKAGES, "search", told.answer)
+        return await self._list("user", name, names, complete, origin, page, told.total)
 
     async def scope(self, name: str, page: int) -> PackageList:
         """Packages in the scope."""
@@ -134,7 +132,7 @@ class Listing:
             await self._store.write(lambda db: saving.save_names(db, listed, self._now()), about=())
             own = list(dict.fromkeys([*own, *listed]))
         origin = self._origin(Block.ORG_PACKAGES, "organisation", answer)
-        return await self._list("scope", name, own, isinstance(answer, tuple), origin, page)
+        return await self._list("scope", name, own, isinstance(answer, tuple), origin, page, 0)
 
     async def home(self) -> Home:
         """Popular, newest and random."""
@@ -197,10 +195,13 @@ class Listing:
         complete: bool,
         origin: Origin,
         page: int,
+        total: int,
     ) -> PackageList:
         complete = complete and len(names) <= MAX_LISTED
         names = names[:MAX_LISTED]
-        pages = max(1, -(-len(names) // PAGE_SIZE))
+        # More may be told by the source once somebody turns the page.
+        listed = max(len(names), total)
+        pages = max(1, -(-listed // PAGE_SIZE))
         page = min(max(page, 1), pages)
         shown = names[(page - 1) * PAGE_SIZE : page * PAGE_SIZE]
 
@@ -215,7 +216,7 @@ class Listing:
                 total=series.added(counted),
                 origins=(origin,),
                 simulated=self._simulated,
-                listed=len(names),
+                listed=listed,
                 counted=len(counted),
                 page=page,
                 pages=pages,

@@ -34,7 +34,7 @@ from pkgstats.sources.base import (
     Unchanged,
     Validators,
 )
-from pkgstats.store import counts, packages, saving, states, upstream
+from pkgstats.store import counts, packages, saving, states, trimming, upstream
 from pkgstats.store.states import Ability, BlockState, Ended
 from pkgstats.store.store import Store
 
@@ -65,6 +65,7 @@ RENDERERS = 2
 RENDER_LIMIT_S = 10.0
 """A usual readme takes 30 ms; the worst that fits into the limits of size took 20 s."""
 JOB_INTERVAL_S = 20.0
+TRIM_EVERY = timedelta(hours=1)
 MAX_RUNNING = 8
 MAX_WAITING = 300
 """Whoever asks for more at once is told to come back: nobody waits minutes for a page."""
@@ -215,10 +216,20 @@ class Refresher:
 
     async def run_jobs(self) -> None:
         """Look after what is watched, for ever."""
+        next_trim = self._now()
         while True:
             await asyncio.sleep(JOB_INTERVAL_S)
             await self._look_after_watched()
             await self.follow_changes()
+            if self._now() >= next_trim:
+                next_trim = self._now() + TRIM_EVERY
+                await self.trim()
+
+    async def trim(self) -> None:
+        """Keep the database within its bounds."""
+        has_more = True
+        while has_more:
+            has_more = await self._store.write(lambda db: trimming.trim(db, self._now()))
 
     async def follow_changes(self) -> None:
         """Take in what the changes feed tells; packages new in the registry are loaded."""

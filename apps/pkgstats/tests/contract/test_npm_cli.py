@@ -147,3 +147,11 @@ async def test_without_npm_everything_is_not_set() -> None:
     day = date(2026, 7, 1)
     assert isinstance((await source.downloads(["demo-a"], day, day))["demo-a"], NotSet)
     await source.close()
+
+
+async def test_npm_that_prints_without_end_is_ended(
+    npm: Npm, source: NpmCliSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pkgstats.sources.npm_cli.MAX_OUTPUT", 1000)
+    npm.answers(**{"view ws@latest": {"out": "x" * 5_000_000}})
+    assert await source.latest("ws") == Failing("npm printed too much")

@@ -13,7 +13,16 @@ from pkgstats.models import DayCount, Dependency, PublishedSource, Readme
 from pkgstats.sources.base import Contents, Found, Packument, Release
 from pkgstats.sources.recorded import data_json
 from pkgstats.sources.slim import slim_packument
-from pkgstats.store import counts, outbox, packages, people, saving, search, states
+from pkgstats.store import (
+    counts,
+    outbox,
+    packages,
+    people,
+    saving,
+    search,
+    states,
+    trimming,
+)
 from pkgstats.store.states import BlockState, Ended
 from pkgstats.store.store import IncompatibleDatabase, Store
 
@@ -504,3 +513,39 @@ async def test_readers_are_not_held_up_by_a_writer(store: Store) -> None:
     go_on.set()
     await writing
     assert await store.read(packages.seen_names) == []
+
+
+async def test_trim_forgets_the_longest_unasked_and_keeps_what_somebody_stars(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trimming, "MAX_SEEN", 3)
+    monkeypatch.setattr(trimming, "MAX_CONTENTS", 1)
+    monkeypatch.setattr(trimming, "AT_ONCE", 2)
+    names = [f"demo-{letter}" for letter in "abcdefg"]
+    for hours, name in enumerate(names):
+        at = NOW + timedelta(hours=hours)
+        await save(store, simple(name), now=at)
+        contents = Contents("# x", False, (), 1, 1, "sha512-x")
+        await store.write(
+            lambda db, name=name, at=at, contents=contents: saving.save_contents(  # type: ignore[misc]
+                db, name, "1.0.0", contents, None, "r", now=at, simulated=False
+            )
+        )
+    await store.write(lambda db: people.star(db, "v", "demo-a", NOW))
+    await store.write(lambda db: people.add_visits(db, {"demo-b": 1}, NOW.date()))
+    rounds = 1
+    while await store.write(lambda db: trimming.trim(db, LATER)):
+        rounds += 1
+    assert rounds == 2
+    assert await store.read(packages.seen_names) == ["demo-a", "demo-b", "demo-g"]
+    assert await find(store, "demo-c") == []
+    left = await store.read(lambda db: [r["name"] for r in db.execute("SELECT name FROM contents")])
+    assert left == ["demo-g"]
+
+
+async def test_stars_of_all_visitors_together_have_a_limit(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "MAX_ALL_STARS", 2)
+    stars = [await store.write(lambda db, v=v: people.star(db, v, "a", NOW)) for v in "xyz"]  # type: ignore[misc]
+    assert stars == [True, True, False]

@@ -15,6 +15,8 @@ from pkgstats.store import outbox
 PickKind = Literal["popular", "newest", "random"]
 
 MAX_STARS = 500
+MAX_ALL_STARS = 200_000
+"""A visitor is only a cookie, so their number has no other bound."""
 NO_REPEAT = timedelta(days=30)
 VISITS_KEPT = timedelta(days=90)
 
@@ -30,9 +32,11 @@ def add_visits(db: sqlite3.Connection, counts: Mapping[str, int], day: date) -> 
 
 
 def star(db: sqlite3.Connection, visitor: str, name: str, now: datetime) -> bool:
-    """Star a package; False at MAX_STARS."""
+    """Star a package; False at MAX_STARS of this visitor, or MAX_ALL_STARS of all."""
     count = db.execute("SELECT count(*) FROM star WHERE visitor = ?", (visitor,)).fetchone()[0]
     if count >= MAX_STARS:
+        return False
+    if db.execute("SELECT count(*) FROM star").fetchone()[0] >= MAX_ALL_STARS:
         return False
     db.execute(
         "INSERT INTO star VALUES (?1, ?2, ?3, (SELECT latest FROM package WHERE name = ?2))"
