@@ -8,13 +8,10 @@ from tests.docs.test_guarantees import names_in
 
 _PAGE = (ROOT / "docs" / "known-faults.md").read_text()
 FAULTS = re.findall(r"^\| F(\d+) \| (.+?) \| (.+?) \| (.+?) \|$", _PAGE, re.MULTILINE)
-AWAITED = {27, 29}
-"""Of group streams, which the client does not have yet."""
 
 
 def test_page_has_every_fault_once_in_order() -> None:
-    there = [int(number) for number, *_ in FAULTS]
-    assert there == [number for number in range(1, 48) if number not in AWAITED]
+    assert [int(number) for number, *_ in FAULTS] == list(range(1, 48))
 
 
 @pytest.mark.parametrize(
