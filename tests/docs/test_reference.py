@@ -8,6 +8,7 @@ from tests.docs.pages import ROOT
 from tools import generated, pages
 
 import hubbub
+from hubbub.client import ClientOptions
 from hubbub.protocol import errors, subprotocols
 from hubbub.service.settings_table import HANDLER_SETTINGS, HUB_SETTINGS, TABLES
 
@@ -70,6 +71,7 @@ def test_wire_page_names_subprotocols_and_close_codes() -> None:
 def test_settings_that_pages_name_exist() -> None:
     known = {row.key for table in TABLES.values() for row in table.values()}
     known |= {row.key for row in (*HUB_SETTINGS, *HANDLER_SETTINGS)}
+    known |= set(ClientOptions.__annotations__)
     written = [
         DOCS / "start.md",
         DOCS / "wire.md",
