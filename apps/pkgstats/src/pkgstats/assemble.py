@@ -6,7 +6,6 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from pkgstats import series
@@ -57,9 +56,7 @@ class Assembler:
         contents = packages.contents(db, name, version)
         downloads = self.counts(db, name, series.MONTH)
         dated = stored.published_source in _TELLS_DATES
-        rows = packages.versions(db, name)
-        if not dated:
-            rows = [replace(row, published_at=None) for row in rows]
+        rows = packages.versions(db, name, dated=dated)
         published_at = release.published_at if dated else None
         origins = self._origins(db, stored, release, contents, downloads, published_at)
         return PackageData(

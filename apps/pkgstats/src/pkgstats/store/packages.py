@@ -78,29 +78,37 @@ def release(db: sqlite3.Connection, name: str, version: str) -> Release | None:
     return None if row is None else msgspec.json.decode(row["body"], type=Release)
 
 
-def versions(db: sqlite3.Connection, name: str) -> list[VersionRow]:
-    """All releases, newest first. Dates are as `time` said: see `published_source`."""
-    tags: dict[str, list[str]] = {}
+def versions(db: sqlite3.Connection, name: str, *, dated: bool = True) -> list[VersionRow]:
+    """All releases, newest first. Dates are as `time` said: see `published_source`.
+
+    `dated` False leaves them out. There are packages with thousands of releases, so each row is
+    made in one step.
+    """
+    tags: dict[str, tuple[str, ...]] = {}
     for tag in dist_tags(db, name):
-        tags.setdefault(tag.version, []).append(tag.tag)
-    rows = db.execute(
-        "SELECT v.*, d.count FROM version v LEFT JOIN version_downloads d USING (name, version)"
-        " WHERE name = ? ORDER BY position",
-        (name,),
+        tags[tag.version] = (*tags.get(tag.version, ()), tag.tag)
+    counted = db.execute("SELECT version, count FROM version_downloads WHERE name = ?", (name,))
+    weekly = {row["version"]: row["count"] for row in counted}
+    cursor = db.cursor()
+    cursor.row_factory = None
+    rows = cursor.execute(
+        "SELECT version, iif(?2, published_at, NULL), license, dependencies, unpacked, files,"
+        " deprecated FROM version WHERE name = ?1 ORDER BY position",
+        (name, dated),
     )
     return [
         VersionRow(
-            version=row["version"],
-            published_at=_time(row["published_at"]),
-            license=row["license"],
-            dependencies=row["dependencies"],
-            unpacked_size=row["unpacked"],
-            file_count=row["files"],
-            deprecated=row["deprecated"],
-            tags=tuple(tags.get(row["version"], ())),
-            weekly=row["count"],
+            version,
+            published and datetime.fromisoformat(published),
+            license_,
+            dependencies,
+            unpacked,
+            files,
+            deprecated,
+            tags.get(version, ()),
+            weekly.get(version),
         )
-        for row in rows
+        for version, published, license_, dependencies, unpacked, files, deprecated in rows
     ]
 
 

@@ -56,6 +56,9 @@ CREATE TABLE version (
     PRIMARY KEY (name, version)
 ) WITHOUT ROWID;
 
+CREATE INDEX version_rows ON version     -- all that lists need, without the bodies
+    (name, position, version, published_at, license, dependencies, unpacked, files, deprecated);
+
 CREATE TABLE dist_tag (
     name    TEXT NOT NULL,
     tag     TEXT NOT NULL,

@@ -30,3 +30,6 @@ CREATE TABLE note (
 
 ALTER TABLE block_state ADD COLUMN ok_at TEXT;
 UPDATE block_state SET ok_at = at WHERE state = 'ok';
+
+CREATE INDEX version_rows ON version     -- all that lists need, without the bodies
+    (name, position, version, published_at, license, dependencies, unpacked, files, deprecated);
