@@ -4,10 +4,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from typing import Any
 
 import pytest
 
-from hubbub import clock
+from hubbub import clock, connect_sync
 from hubbub.client import State
 from hubbub.testing import Hub, VirtualTimeLoop, run_virtual, virtual_clock
 from hubbub.testing.plugin import Hubbub
@@ -114,6 +116,37 @@ async def test_time_stands_still_while_a_thread_works(hubbub: Hubbub) -> None:
     go.set()
     assert await work
     assert ticks == []
+
+
+@virtual_time
+async def test_work_in_another_kind_of_executor_is_handed_over_as_it_is() -> None:
+    """A pool of processes can only take what can be pickled."""
+    taken: list[object] = []
+
+    class Elsewhere(Executor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            taken.append(fn)
+            done: Future[Any] = Future()
+            done.set_result(fn(*args))
+            return done
+
+    loop = asyncio.get_running_loop()
+    assert await loop.run_in_executor(Elsewhere(), abs, -3) == 3
+    assert taken == [abs]
+
+
+@virtual_time
+async def test_blocking_client_in_a_thread_gets_the_time_it_needs(hubbub: Hubbub) -> None:
+    async with hubbub.hub() as hub:
+
+        def talk(url: str) -> list[object]:
+            with connect_sync(url) as client, client.messages() as messages:
+                client.join_group("g")
+                client.send_to_group("g", "from a thread")
+                return [next(iter(messages)).data]
+
+        assert await asyncio.to_thread(talk, hub.url()) == ["from a thread"]
+        assert hubbub.clock.time() < 5
 
 
 @virtual_time

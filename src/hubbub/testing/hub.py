@@ -134,7 +134,7 @@ class Hub:
         In virtual time it has the usual pauses, which take no time there.
         `credential`: an address or provider of your own, in place of a fresh address each time.
         """
-        if not isinstance(asyncio.get_running_loop(), VirtualTimeLoop):
+        if not _is_time_virtual():
             options = {**_QUICK, **options}
         roles, groups = tuple(roles), tuple(groups)
         if credential is None:
@@ -218,3 +218,10 @@ class Hub:
         await self.service.start()
         port = int(self.service.url.rpartition(":")[2])
         self._settings = replace(self._settings, port=port)
+
+
+def _is_time_virtual() -> bool:
+    try:
+        return isinstance(asyncio.get_running_loop(), VirtualTimeLoop)
+    except RuntimeError:  # a client may be made before its loop runs
+        return False
