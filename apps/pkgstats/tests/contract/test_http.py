@@ -1,10 +1,13 @@
 """HttpSource against recorded exchanges: every answer lands in the right row."""
 
+import asyncio
 import base64
+import gzip
 import hashlib
 import io
 import re
 import tarfile
+import tracemalloc
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -46,7 +49,9 @@ MakeSource = Callable[..., HttpSource]
 
 
 @pytest.fixture
-async def source() -> AsyncIterator[MakeSource]:
+async def source(
+    network: Callable[[Handler], httpx2.MockTransport],
+) -> AsyncIterator[MakeSource]:
     """Make sources whose network is a function; all of them are closed at the end."""
     made: list[HttpSource] = []
 
@@ -56,7 +61,7 @@ async def source() -> AsyncIterator[MakeSource]:
         downloads: str = DOWNLOADS,
         replicate: str = REPLICATE,
     ) -> HttpSource:
-        transport = httpx2.MockTransport(handler)
+        transport = network(handler)
         made.append(HttpSource(config, downloads, replicate, now=lambda: NOW, transport=transport))
         return made[-1]
 
@@ -225,6 +230,62 @@ async def test_latest_of_the_recorded_manifest_is_its_version(source: MakeSource
     assert answer.value == "1.1.0"
 
 
+@pytest.mark.parametrize(
+    ("body", "encoding", "outcome"),
+    [
+        (gzip.compress(b'{"version": "1.2.3"}'), "gzip", Answer),
+        (b'{"version": "1.2.3"}', "identity", Answer),
+        (gzip.compress(b'{"version": "1.2.3"}')[:-9], "gzip", CUT),
+        (b'{"version": "1.2.3"}', "gzip", Failing("the answer cannot be read")),
+        (b'{"version": "1.2.3"}', "br", Failing("the answer cannot be read")),
+        (gzip.compress(bytes(40 * 2**20)), "gzip", NotOffered),
+        (b"", "gzip", Failing("the answer is no manifest")),
+    ],
+)
+async def test_packed_answers_are_unpacked_no_further_than_the_limit(
+    source: MakeSource, body: bytes, encoding: str, outcome: object
+) -> None:
+    headers = {"content-encoding": encoding}
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield body
+
+    found = source(lambda request: httpx2.Response(200, headers=headers, content=stream()))
+    tracemalloc.start()
+    answer = await found.latest("demo")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert describe(answer) == outcome
+    assert peak < 30 * 2**20
+
+
+async def test_an_answer_that_says_it_is_too_large_is_not_read(source: MakeSource) -> None:
+    read = []
+
+    async def stream() -> AsyncIterator[bytes]:
+        read.append(1)
+        yield b"x"
+
+    headers = {"content-length": str(100 * 2**20)}
+    found = source(lambda request: httpx2.Response(200, headers=headers, content=stream()))
+    answer = await found.contents("demo", Release("1.0.0", integrity="sha512-x"))
+    assert answer == NotOffered("larger than 10 MB")
+    assert read == []
+
+
+async def test_a_host_that_sends_a_byte_now_and_then_is_given_up(
+    source: MakeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pkgstats.sources.fetch.WHOLE_ANSWER_S", 0.05)
+
+    async def stream() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    found = source(lambda request: httpx2.Response(200, content=stream()))
+    assert await found.packument("demo") == Failing("no answer in time")
+
+
 def test_a_cafile_that_cannot_be_read_is_an_invalid_setting(tmp_path: Path) -> None:
     (tmp_path / "no.pem").write_text("no certificate")
     for file in ("no.pem", "missing.pem"):
@@ -246,13 +307,16 @@ def packed(files: dict[str, bytes]) -> tuple[bytes, str]:
     return data, "sha512-" + base64.b64encode(hashlib.sha512(data).digest()).decode()
 
 
-async def test_r08_contents_come_from_the_tarball_on_our_registry(source: MakeSource) -> None:
+async def test_r08_contents_come_from_the_tarball_on_our_registry(
+    source: MakeSource, wire_bytes: Callable[[bytes], httpx2.AsyncByteStream]
+) -> None:
     data, integrity = packed({"package/README.md": b"# Hello", "package/index.js": b"1"})
     asked = []
 
     def serve(request: httpx2.Request) -> httpx2.Response:
         asked.append(str(request.url))
-        return httpx2.Response(200, content=data)
+        # Some hosts say so of every .tgz: the file itself is meant, and its checksum is of it.
+        return httpx2.Response(200, headers={"content-encoding": "gzip"}, stream=wire_bytes(data))
 
     elsewhere = "https://elsewhere.example/@demo/widget/-/widget-2.1.0.tgz"
     release = Release("2.1.0", integrity=integrity, tarball=elsewhere)

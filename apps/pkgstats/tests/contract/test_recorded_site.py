@@ -42,6 +42,7 @@ ROUTES = {
 }
 """The first address that fits; everything else is the registry's empty 404."""
 
+Network = Callable[[Callable[[httpx2.Request], httpx2.Response]], httpx2.MockTransport]
 Opened = Callable[[httpx2.MockTransport], AbstractAsyncContextManager[Catalog]]
 
 
@@ -78,9 +79,9 @@ def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Opened:
 
 
 async def test_s06_s09_s11_f03_a_full_registry_gives_date_counts_and_people(
-    opened: Opened,
+    opened: Opened, network: Network
 ) -> None:
-    async with opened(httpx2.MockTransport(recorded)) as catalog:
+    async with opened(network(recorded)) as catalog:
         page = await catalog.package("@demo/widget")
         assert isinstance(page, PackageData)
         assert page.published_at is not None
@@ -97,9 +98,9 @@ async def test_s06_s09_s11_f03_a_full_registry_gives_date_counts_and_people(
 
 
 async def test_s03_s05_r01_r04_upstream_lists_are_merged_and_say_how_complete_they_are(
-    opened: Opened,
+    opened: Opened, network: Network
 ) -> None:
-    async with opened(httpx2.MockTransport(recorded)) as catalog:
+    async with opened(network(recorded)) as catalog:
         result = await catalog.search("widget")
         assert result.upstream
         assert "demo-widget" in [card.name for card in result.cards]
@@ -151,7 +152,7 @@ HOSTILE = {
 
 
 async def test_a12_f04_nothing_of_a_hostile_packument_gets_through(
-    opened: Opened, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    opened: Opened, network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No mail address in store, page, API, feed or log; no address that runs, no name that climbs."""
     caplog.set_level(logging.DEBUG)
@@ -161,7 +162,7 @@ async def test_a12_f04_nothing_of_a_hostile_packument_gets_through(
             return httpx2.Response(200, content=json.dumps(HOSTILE))
         return httpx2.Response(404)
 
-    async with opened(httpx2.MockTransport(hostile)) as catalog:
+    async with opened(network(hostile)) as catalog:
         page = await catalog.package("demo-hostile")
         assert isinstance(page, PackageData)
         assert [row.version for row in page.versions] == ["1.0.0", "__proto__"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -94,32 +95,47 @@ class Fetcher:
         await self._client.aclose()
 
     async def get(
-        self, address: str, limit: int, headers: Mapping[str, str] | None = None
+        self,
+        address: str,
+        limit: int,
+        headers: Mapping[str, str] | None = None,
+        *,
+        is_file: bool = False,
     ) -> Body | Refusal:
-        """A whole body of at most `limit` bytes, or the refusal that holds for every ability."""
+        """A whole body of at most `limit` bytes, or the refusal that holds for every ability.
+
+        `is_file`: the bytes as they come, whatever encoding the host says they have.
+        """
         breaker = self._breakers.setdefault(urlsplit(address).netloc, _Breaker())
         clock = asyncio.get_running_loop().time
         if not breaker.lets_through(clock()):
             return Failing("no connection a moment ago")
         try:
             async with asyncio.timeout(WHOLE_ANSWER_S):
-                return await self._read(address, limit, headers, breaker)
+                return await self._read(address, limit, headers, breaker, is_file=is_file)
         except (httpx2.TimeoutException, TimeoutError):
             breaker.note(failed=True, now=clock())
             return Failing("no answer in time")
-        except httpx2.RemoteProtocolError:
+        except (httpx2.RemoteProtocolError, EOFError):
             return Failing("the answer is cut short")
-        except (httpx2.TooManyRedirects, httpx2.DecodingError, httpx2.UnsupportedProtocol):
+        except (httpx2.TooManyRedirects, httpx2.UnsupportedProtocol, zlib.error, _Unreadable):
             return Failing("the answer cannot be read")
         except httpx2.TransportError:
             breaker.note(failed=True, now=clock())
             return Failing("no connection")
 
     async def _read(
-        self, address: str, limit: int, headers: Mapping[str, str] | None, breaker: _Breaker
+        self,
+        address: str,
+        limit: int,
+        headers: Mapping[str, str] | None,
+        breaker: _Breaker,
+        *,
+        is_file: bool,
     ) -> Body | Refusal:
         too_large = NotOffered(f"larger than {limit // 2**20} MB")
-        async with self._client.stream("GET", address, headers=headers) as response:
+        sent = {"accept-encoding": "identity" if is_file else "gzip", **(headers or {})}
+        async with self._client.stream("GET", address, headers=sent) as response:
             now = asyncio.get_running_loop().time()
             breaker.note(failed=response.status_code >= 500, now=now)
             if response.status_code == 429:
@@ -129,12 +145,13 @@ class Fetcher:
             size = response.headers.get("content-length", "")
             if size.isascii() and size.isdigit() and len(size) < 20 and int(size) > limit:
                 return too_large
-            data = bytearray()
-            async for chunk in response.aiter_bytes():
-                data += chunk
-                if len(data) > limit:
+            encoding = "" if is_file else response.headers.get("content-encoding", "")
+            unpacker = _Unpacker(encoding, limit)
+            async for chunk in response.aiter_raw():
+                unpacker.feed(chunk)
+                if unpacker.is_full:
                     return too_large
-            return Body(response.status_code, response.headers, bytes(data))
+            return Body(response.status_code, response.headers, unpacker.end())
 
     def _pause_until(self, headers: Mapping[str, str]) -> datetime:
         """`Retry-After` in seconds or as a date (by the server's own clock), within our bounds."""
@@ -146,6 +163,37 @@ class Fetcher:
         elif (until := _http_date(text)) is not None:
             pause = until - (_http_date(headers.get("date", "")) or now)
         return now + min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE)
+
+
+class _Unreadable(Exception):
+    """An encoding that was not asked for."""
+
+
+class _Unpacker:
+    """Bytes as they come, unpacked no further than the limit: a small body can hold anything."""
+
+    def __init__(self, encoding: str, limit: int) -> None:
+        if encoding.lower() not in ("", "identity", "gzip"):
+            raise _Unreadable(encoding)
+        is_gzip = encoding.lower() == "gzip"
+        self._gzip = zlib.decompressobj(wbits=31) if is_gzip else None
+        self._limit = limit
+        self._data = bytearray()
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._data) > self._limit
+
+    def feed(self, chunk: bytes) -> None:
+        if self._gzip is not None:
+            chunk = self._gzip.decompress(chunk, self._limit + 1 - len(self._data))
+        self._data += chunk
+
+    def end(self) -> bytes:
+        """Everything; raises EOFError when something is missing."""
+        if self._gzip is not None and not self._gzip.eof and self._data:
+            raise EOFError
+        return bytes(self._data)
 
 
 class _Breaker:

@@ -126,7 +126,7 @@ class HttpSource:
         if registry is None:
             return NotSet(NOT_SET_REGISTRY)
         address = tarball_address(registry.value, name, release)
-        body = await self._fetcher.get(address, MAX_PACKED, {"accept": "*/*"})
+        body = await self._fetcher.get(address, MAX_PACKED, {"accept": "*/*"}, is_file=True)
         if not isinstance(body, Body):
             return body
         if body.status in (401, 403, 404, 410):
