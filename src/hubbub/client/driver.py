@@ -70,8 +70,6 @@ class Driver:
     """One session and its socket. All calls belong to one event loop."""
 
     listener: Listener
-    dispatch: Callable[[MessageEvent, int], None]
-    """Where a link hands over a message and its size."""
 
     def __init__(
         self,
@@ -95,6 +93,8 @@ class Driver:
         self.pings = Pings(self.counters)
         self.last_error: ConnectError | None = None
         """Why the last try to connect came to nothing."""
+        self.dispatch: Callable[[MessageEvent, int], None] = _nobody
+        """Where a link hands over a message and its size."""
         self._credential = credential
         self._options = options
         self._transport_options = transport_options
@@ -337,3 +337,7 @@ class Driver:
         if late_s > _BLOCKED_S:
             self.log.warning("the event loop stood still for %.1f s, or the machine slept", late_s)
         self.feed(ce.TimerDue())
+
+
+def _nobody(event: MessageEvent, size: int) -> None:
+    raise AssertionError("the dispatcher takes its place before the start")
