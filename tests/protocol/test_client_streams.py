@@ -168,7 +168,8 @@ def test_transient_nack_waits_ever_longer_before_it_writes_again(driver: Driver)
     write(driver, stream, *"123")
     pauses = []
     for _ in range(12):
-        assert written(driver.receive(nack(2, "TransientError"), nack(2), nack(2))) == []
+        later = nack(2, "TransientError")
+        assert written(driver.receive(nack(2, "TransientError"), nack(2), later)) == []
         assert not stream.can_write(1)
         assert stream.retry_at is not None
         pauses.append(stream.retry_at - driver.now)

@@ -151,7 +151,6 @@ class OutboundStream:
             fragment = self._unacked.popleft()
             assert fragment.payload is not None, "only fragments are kept"
             self._bytes -= fragment.payload.size
-        self._write_from = max(self._write_from, expected)
         return True
 
     def unwritten(self) -> Iterator[StreamData]:
