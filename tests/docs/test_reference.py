@@ -1,5 +1,6 @@
 """The docs name every setting, command, route, close code and promise that there is."""
 
+import inspect
 import re
 import tomllib
 
@@ -8,7 +9,7 @@ from tests.docs.pages import ROOT
 from tools import generated, pages
 
 import hubbub
-from hubbub.client import ClientOptions
+from hubbub.client import Client, ClientOptions
 from hubbub.protocol import errors, subprotocols
 from hubbub.service.settings_table import HANDLER_SETTINGS, HUB_SETTINGS, TABLES
 
@@ -72,6 +73,7 @@ def test_settings_that_pages_name_exist() -> None:
     known = {row.key for table in TABLES.values() for row in table.values()}
     known |= {row.key for row in (*HUB_SETTINGS, *HANDLER_SETTINGS)}
     known |= set(ClientOptions.__annotations__)
+    known |= set(inspect.signature(Client.open_group_stream).parameters)
     written = [
         DOCS / "start.md",
         DOCS / "wire.md",
