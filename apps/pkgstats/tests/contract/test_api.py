@@ -133,6 +133,21 @@ async def test_r13_an_answer_asked_again_with_its_etag_is_304(http: httpx2.Async
         assert (await http.get(path, headers={"if-none-match": '"x"'})).status_code == 200
 
 
+async def test_r13_pages_of_other_sites_may_read_every_answer(http: httpx2.AsyncClient) -> None:
+    for path in (
+        "/api/v1/package?name=ws",
+        "/api/v1/package?name=no-such-demo",
+        "/api/v1/search",
+        "/api/nothing",
+        api.SCHEMA_PATH,
+        "/feed.json",
+        "/chart/ws.csv",
+    ):
+        headers = (await http.get(path, headers={"origin": "https://other.example"})).headers
+        assert headers["access-control-allow-origin"] == "*", path
+        assert headers["cross-origin-resource-policy"] == "cross-origin", path
+
+
 async def test_r13_f06_an_unknown_package_is_404_with_suggestions(http: httpx2.AsyncClient) -> None:
     answer = await http.get("/api/v1/package", params={"name": "@azure/web-pubsub-cliend"})
     assert answer.status_code == 404

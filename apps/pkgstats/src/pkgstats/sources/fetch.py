@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import ssl
 import zlib
 from collections.abc import Callable, Mapping
@@ -209,7 +210,9 @@ class _Breaker:
     def note(self, *, failed: bool, now: float) -> None:
         self._failures = self._failures + 1 if failed else 0
         if (over := self._failures - FAILURES_UNTIL_BREAK) >= 0:
-            self._closed_until = now + min(BREAK_S * 2.0**over, LONGEST_BREAK_S)
+            pause = min(BREAK_S * 2.0**over, LONGEST_BREAK_S)
+            # Several sites that lost the same host must not come back in one moment.
+            self._closed_until = now + pause * random.uniform(0.75, 1.25)
 
 
 def tls_context(cafile: str | None) -> ssl.SSLContext:

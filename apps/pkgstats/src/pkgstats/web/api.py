@@ -33,6 +33,12 @@ SCHEMA_PATH = "/api/v1/openapi.json"
 PUBLIC_FOR = "public, max-age=60"
 SEARCH_FOR = "private, max-age=30"
 ASKED_EACH_TIME = "no-cache"
+FOR_EVERY_SITE = {
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": "ETag",
+    "cross-origin-resource-policy": "cross-origin",
+}
+"""Nothing here depends on who asks: pages of other sites may read it."""
 
 
 class BadQuestion(ValueError):
@@ -73,7 +79,7 @@ def error_response(
 ) -> Response:
     """An error as JSON, for whoever asked under /api/."""
     body = msgspec.json.encode(answers.ErrorAnswer(text, code))
-    return Response(body, status, headers, "application/json")
+    return Response(body, status, {**FOR_EVERY_SITE, **(headers or {})}, "application/json")
 
 
 class _NoAnswer(Exception):
@@ -95,7 +101,7 @@ def _answered(catalog: Catalog, answer: _Answer) -> Callable[[Request], Awaitabl
             return error_response(HTTPStatus.BAD_REQUEST, str(error), "bad_question")
         except _NoAnswer as error:
             told = msgspec.structs.replace(error.answer, simulated=catalog.simulated)
-            headers = {"cache-control": "no-store"}
+            headers = {"cache-control": "no-store", **FOR_EVERY_SITE}
             if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
                 headers["retry-after"] = "60"
             return Response(msgspec.json.encode(told), error.status, headers, "application/json")
@@ -109,7 +115,7 @@ def conditional(
 ) -> Response:
     """A body with its ETag; 304 for a reader that has these bytes already."""
     etag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
-    told = {"cache-control": kept, "etag": etag, **headers}
+    told = {"cache-control": kept, "etag": etag, **FOR_EVERY_SITE, **headers}
     asked = [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]
     if etag in asked or "*" in asked:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=told)
