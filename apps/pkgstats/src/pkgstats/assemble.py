@@ -185,8 +185,10 @@ class Assembler:
         return (registry, date, counted, readme, files)
 
 
-def pause_words(until: datetime) -> str:
-    """What a reader is told while a source asks for a pause."""
+def pause_words(until: datetime, *, is_ours: bool = False) -> str:
+    """What a reader is told while a source is left alone, and who wants it so."""
+    if is_ours:
+        return f"asked often enough for now, again from {until:%H:%M} UTC"
     return f"this source asks for a pause until {until:%H:%M} UTC"
 
 

@@ -184,7 +184,9 @@ class Listing:
             return Origin(block, OriginState.NO_DATA, as_of)
         if isinstance(answer, NotOffered | NotSet):
             return Origin(block, OriginState.NOT_AVAILABLE, as_of, NOT_AVAILABLE)
-        words = pause_words(answer.until) if isinstance(answer, Limited) else NO_ANSWER_WORDS
+        words = NO_ANSWER_WORDS
+        if isinstance(answer, Limited):
+            words = pause_words(answer.until, is_ours=answer.is_ours)
         return Origin(block, OriginState.FAILING, as_of, words)
 
     async def _list(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pkgstats import grammar
-from pkgstats.assemble import LOADING_WORDS, NO_ANSWER_WORDS, Assembler
+from pkgstats.assemble import LOADING_WORDS, NO_ANSWER_WORDS, Assembler, pause_words
 from pkgstats.models import (
     NOT_AVAILABLE,
     Block,
@@ -20,7 +20,7 @@ from pkgstats.models import (
     PackageData,
 )
 from pkgstats.refresh import VERSION_COUNTS, Refresher
-from pkgstats.sources.base import Failing, NoData, NotOffered, NotSet, Refusal, Release
+from pkgstats.sources.base import Failing, Limited, NoData, NotOffered, NotSet, Refusal, Release
 from pkgstats.store import packages, people, states
 from pkgstats.store.packages import StoredPackage
 from pkgstats.store.states import BlockState, Ended
@@ -209,6 +209,9 @@ class Lookup:
             told = Origin(Block.REGISTRY, OriginState.FAILING, self._now(), NO_ANSWER_WORDS)
             if refusal is None:
                 told = Origin(Block.REGISTRY, OriginState.LOADING, self._now(), LOADING_WORDS)
+            elif isinstance(refusal, Limited):
+                words = pause_words(refusal.until, is_ours=refusal.is_ours)
+                told = Origin(Block.REGISTRY, OriginState.FAILING, self._now(), words)
             elif isinstance(refusal, NotSet | NotOffered):
                 told = Origin(Block.REGISTRY, OriginState.NOT_AVAILABLE, self._now(), NOT_AVAILABLE)
             origins = (told,)
@@ -223,6 +226,8 @@ def _remembered(state: BlockState) -> Refusal:
             return NotSet(state.detail)
         case Ended.NOT_OFFERED:
             return NotOffered(state.detail)
+        case Ended.LIMITED:
+            return Limited(state.until)
     return Failing(state.detail)
 
 

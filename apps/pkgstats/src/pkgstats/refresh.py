@@ -175,7 +175,7 @@ class Refresher:
         if len(text) < 2 or (refusal := self._abilities.refused("search")):
             return NoData() if len(text) < 2 else refusal or NoData()
         if not self._budgets["search"].take():
-            return Limited(self._now() + timedelta(minutes=1))
+            return Limited(self._now() + timedelta(minutes=1), is_ours=True)
         answer = await self._source.search(text, size, offset)
         await self._abilities.note("search", answer)
         if not isinstance(answer, Answer):
@@ -190,7 +190,7 @@ class Refresher:
         if refusal := self._abilities.refused("organisation"):
             return refusal
         if not self._budgets["search"].take():
-            return Limited(self._now() + timedelta(minutes=1))
+            return Limited(self._now() + timedelta(minutes=1), is_ours=True)
         answer = await self._source.scope_packages(scope)
         await self._abilities.note("organisation", answer)
         return answer.value if isinstance(answer, Answer) else answer
@@ -282,7 +282,7 @@ class Refresher:
             if self._abilities.refused("latest") or not self._budgets["latest"].take():
                 return
             answer = await self._source.latest(name)
-            await self._abilities.note("latest", answer)
+            await self._note("latest", name, answer)
             moved = isinstance(answer, Answer) and answer.value != stored.latest
             if moved or not self.is_fresh(stored, visited=True):
                 await asyncio.wait([self.packument(name)])
@@ -308,7 +308,7 @@ class Refresher:
         return task
 
     async def _too_many(self) -> Limited:
-        return Limited(self._now() + timedelta(seconds=10))
+        return Limited(self._now() + timedelta(seconds=10), is_ours=True)
 
     async def _gated(self, work: Callable[[], Awaitable[Any]]) -> Any:
         async with self._gate:
@@ -319,13 +319,24 @@ class Refresher:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("refresh of %s failed", key[:2], exc_info=error)
 
+    def _pause(self, ability: str, name: str) -> Limited | None:
+        """The pause that the registry has asked for; a scope's own registry has asked for none."""
+        refusal = self._abilities.refused(ability) if self._is_public(name) else None
+        return refusal if isinstance(refusal, Limited) else None
+
+    async def _note(self, ability: str, name: str, answer: object) -> None:
+        if self._is_public(name):
+            await self._abilities.note(ability, answer)
+
     async def _load_packument(self, name: str) -> Refusal | None:
+        if (pause := self._pause("packument", name)) is not None:
+            return pause
         if not self._budgets["packument"].take() and not self._source.simulated:
-            return Limited(self._now() + timedelta(minutes=1))
+            return Limited(self._now() + timedelta(minutes=1), is_ours=True)
         stored = await self._store.read(partial(packages.find, name=name))
         held = Validators(stored.etag, stored.last_modified) if stored and stored.etag else None
         answer = await self._source.packument(name, held)
-        await self._abilities.note("packument", answer)
+        await self._note("packument", name, answer)
         if isinstance(answer, Answer) and not answer.value.releases:
             answer = NoData()  # every version was withdrawn
         now, simulated = self._now(), self._source.simulated
@@ -348,11 +359,13 @@ class Refresher:
         return answer
 
     async def _load_contents(self, name: str, release: Release) -> Refusal | None:
+        if (pause := self._pause("readme", name)) is not None:
+            return pause
         if not self._budgets["readme"].take() and not self._source.simulated:
-            return Limited(self._now() + timedelta(minutes=1))
+            return Limited(self._now() + timedelta(minutes=1), is_ours=True)
         answer = await self._source.contents(name, release)
         if not isinstance(answer, NotOffered):  # one missing tarball says nothing of the others
-            await self._abilities.note("readme", answer)
+            await self._note("readme", name, answer)
         state = self._abilities.block_state(answer)
         if not isinstance(answer, Answer):
             await self._store.write(

@@ -499,7 +499,24 @@ async def test_budget_of_a_minute_is_kept_and_not_remembered_as_a_refusal(
     async with opened(source) as catalog:
         found = [await catalog.package(f"demo-{n}") for n in "abc"]
     assert [type(one) for one in found] == [PackageData, PackageData, NotFound]
+    assert found[-1].origins[0].words == "asked often enough for now, again from 06:01 UTC"
     assert len([what for what in source.asked if what.startswith("packument")]) == 2
+
+
+async def test_f07_a_registry_that_asks_for_a_pause_is_left_alone_by_all_names(
+    opened: OpenCatalog,
+) -> None:
+    source = Scripted(dict.fromkeys(("demo-a", "demo-b"), Limited(START + timedelta(minutes=5))))
+    source.packuments["@private/x"] = packument("@private/x", "1.0.0")
+    async with opened(source) as catalog:
+        for name in ("demo-a", "demo-b", "demo-c"):
+            found = await missing(catalog, name)
+            assert found.reason is NotFoundReason.NO_ANSWER
+            assert found.origins[0].words == "this source asks for a pause until 06:05 UTC"
+        assert source.asked == ["packument demo-a"]
+        await page(catalog, "@private/x")  # another registry, which has asked for nothing
+        source.time += timedelta(minutes=6)
+        assert (await missing(catalog, "demo-c")).reason is NotFoundReason.NO_PACKAGE
 
 
 async def test_absences_do_not_pile_up(opened: OpenCatalog) -> None:

@@ -54,9 +54,10 @@ class NotSet:
 
 @dataclass(frozen=True, slots=True)
 class Limited:
-    """The source asks for a pause."""
+    """The source asks for a pause, or we have asked it often enough for now (`is_ours`)."""
 
     until: datetime
+    is_ours: bool = False
 
 
 @dataclass(frozen=True, slots=True)
