@@ -1,11 +1,13 @@
 """The scripted service: each word of it, by what a client does."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.client.certificates import make_certificate
 
-from hubbub.client import Client, State, SubProtocol
+from hubbub.client import Client, State, SubProtocol, TransportOptions
 from hubbub.protocol import protobuf_codec
 from hubbub.protocol.errors import (
     ClientStoppedError,
@@ -227,6 +229,27 @@ async def test_writer_waits_for_a_client_that_does_not_read() -> None:
         await writer.wait_closed()
 
 
+async def test_ping_is_answered_after_what_was_written_before() -> None:
+    got: list[object] = []
+    async with FakeService(nothing) as service, Client(service.url) as client:
+        client.on("server-message", lambda event: got.append(event.data))
+        for number in range(3):
+            await service.peers[0].message(number)
+        await service.peers[0].ping()
+        assert got == [0, 1, 2]
+        assert service.peers[0].pongs == 1
+
+
+async def test_service_can_speak_tls(tmp_path: Path) -> None:
+    server_side, client_side = make_certificate(tmp_path)
+    async with FakeService(ssl_context=server_side) as service:
+        options = TransportOptions(ssl_context=client_side)
+        async with Client(service.url, transport=options) as client:
+            assert (await client.join_group("g")).ack_id == 1
+        with pytest.raises(ConnectError):
+            await Client(service.url).start()
+
+
 async def test_stop_of_the_client_is_seen_as_1000() -> None:
     async with FakeService(nothing) as service:
         async with Client(service.url):
@@ -277,6 +300,8 @@ async def test_writing_to_a_client_that_went_does_nothing() -> None:
             peer: Any = await service.peer(0)
         await peer.expect_close()
         await peer.message("too late")
+        with pytest.raises(ConnectionError):
+            await peer.ping()
         await peer.write_bytes(b"x")
         await peer.close()
         peer.abort()

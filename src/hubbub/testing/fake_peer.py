@@ -175,10 +175,16 @@ class FakePeer:
         await self._can_write.wait()
 
     async def ping(self) -> None:
-        """A ping of the WebSocket protocol."""
+        """A ping of the WebSocket protocol; back when it is answered, so the client has then read
+        everything before it. Raises: ConnectionError when the client has gone."""
+        wanted = self.pongs + 1
         if self._ws is not None and not self._is_gone:
             self._ws.send_ping(b"")
-        await self._written()
+        while self.pongs < wanted:
+            if self._is_gone:
+                raise ConnectionResetError("the client has gone")
+            self._news.clear()
+            await self._news.wait()
 
     async def connected(
         self,
@@ -276,10 +282,10 @@ class FakePeer:
     def listener(self, on_open: "Callable[[FakePeer], None]") -> picows.WSListener:
         return _Listener(self, on_open)
 
-    def opened(self, ws: picows.WSTransport) -> None:
+    def _opened(self, ws: picows.WSTransport) -> None:
         self._ws = ws
 
-    def took(self, data: str | bytes) -> None:
+    def _took(self, data: str | bytes) -> None:
         self.received.append(data)
         kind = kind_of(data)
         if self._answers_pings and kind == "ping" and self._ws is not None:
@@ -289,7 +295,11 @@ class FakePeer:
         self._news.set()
         self._regulate()
 
-    def gone(self) -> None:
+    def _ponged(self) -> None:
+        self.pongs += 1
+        self._news.set()
+
+    def _gone(self) -> None:
         self._is_gone = True
         self._news.set()
         self._can_write.set()
@@ -303,7 +313,7 @@ class _Listener(picows.WSListener):
         self._is_text = False
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
-        self._peer.opened(transport)
+        self._peer._opened(transport)
         self._on_open(self._peer)
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
@@ -318,17 +328,17 @@ class _Listener(picows.WSListener):
             self._peer.pings += 1
             transport.send_pong(frame.get_payload_as_bytes())
         elif kind is WSMsgType.PONG:
-            self._peer.pongs += 1
+            self._peer._ponged()
         else:
             if kind is not WSMsgType.CONTINUATION:
                 self._is_text = kind is WSMsgType.TEXT
             self._fragments += frame.get_payload_as_bytes()
             if frame.fin:
                 whole, self._fragments = bytes(self._fragments), bytearray()
-                self._peer.took(whole.decode() if self._is_text else whole)
+                self._peer._took(whole.decode() if self._is_text else whole)
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        self._peer.gone()
+        self._peer._gone()
 
     def pause_writing(self) -> None:
         self._peer._can_write.clear()

@@ -10,6 +10,7 @@ async with FakeService(script) as service, Client(service.url) as client: …
 
 import asyncio
 import logging
+import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from types import TracebackType
@@ -33,14 +34,19 @@ class FakeService:
     """
 
     def __init__(
-        self, *scripts: Script, says_connected: bool = True, answers_pings: bool = True
+        self,
+        *scripts: Script,
+        says_connected: bool = True,
+        answers_pings: bool = True,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """Connection number n runs script number n, and all later ones the last; with none, each
         request is done and acked. `says_connected`: False leaves that to the script, as
-        `peer.connected()`. `answers_pings`: those of the protocol, with `pong`."""
+        `peer.connected()`. `answers_pings`: those of the protocol, with `pong`. `ssl_context`: speaks TLS."""
         self._scripts = scripts or (polite,)
         self._says_connected = says_connected
         self._answers_pings = answers_pings
+        self._ssl_context = ssl_context
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
@@ -57,7 +63,8 @@ class FakeService:
         """A Client Access URL of the hub "chat"."""
         assert self._server is not None, "the service runs inside `async with`"
         port = self._server.sockets[0].getsockname()[1]
-        return f"ws://127.0.0.1:{port}/client/hubs/chat?access_token=SECRET"
+        scheme = "ws" if self._ssl_context is None else "wss"
+        return f"{scheme}://127.0.0.1:{port}/client/hubs/chat?access_token=SECRET"
 
     def refuse(self, status: int, *, retry_after_s: int | None = None, times: int = 1) -> None:
         """Answer so many of the next handshakes with an HTTP status (400 or above)."""
@@ -83,6 +90,7 @@ class FakeService:
             max_frame_size=_MAX_FRAME_BYTES,
             enable_auto_pong=False,
             use_aiofastnet=False,
+            ssl=self._ssl_context,
         )
         return self
 
