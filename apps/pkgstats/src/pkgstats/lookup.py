@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from pkgstats import grammar
 from pkgstats.assemble import LOADING_WORDS, NO_ANSWER_WORDS, Assembler, pause_words
+from pkgstats.counting import VERSION_COUNTS
 from pkgstats.models import (
     NOT_AVAILABLE,
     Block,
@@ -19,7 +20,7 @@ from pkgstats.models import (
     OriginState,
     PackageData,
 )
-from pkgstats.refresh import VERSION_COUNTS, Refresher
+from pkgstats.refresh import Refresher
 from pkgstats.sources.base import Failing, Limited, NoData, NotOffered, NotSet, Refusal, Release
 from pkgstats.store import packages, people, states
 from pkgstats.store.packages import StoredPackage

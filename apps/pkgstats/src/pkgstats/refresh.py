@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from pkgstats.abilities import FAILED_FOR, Abilities
+from pkgstats.counting import VERSION_COUNTS, Counting
 from pkgstats.follow import ChangesFollower
 from pkgstats.models import Block, Readme
 from pkgstats.readme.render import RENDERER, Images, as_text, render
@@ -27,15 +27,14 @@ from pkgstats.sources.base import (
     Limited,
     NoData,
     NotOffered,
-    NotSet,
     Refusal,
     Release,
     Source,
     Unchanged,
     Validators,
 )
-from pkgstats.store import counts, packages, saving, states, trimming, upstream
-from pkgstats.store.states import Ability, BlockState, Ended
+from pkgstats.store import packages, saving, states, trimming
+from pkgstats.store.states import Ability, BlockState
 from pkgstats.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -46,11 +45,6 @@ IDLE_FOR = timedelta(hours=24)
 LATEST_CHECK = timedelta(minutes=2)
 SEARCH_FOR = timedelta(seconds=60)
 
-DOWNLOADS_READY = timedelta(hours=2)
-"""After midnight UTC: figures of the day before are not there earlier."""
-DOWNLOADS_JITTER_S = 3600
-BULK_NAMES = 128
-
 PER_MINUTE = {
     "packument": 60,
     "latest": 60,
@@ -59,8 +53,6 @@ PER_MINUTE = {
     "search": 8,
     "changes": 12,
 }
-VERSION_COUNTS = "version_downloads"
-"""Under this name the state of the counts of each version is kept."""
 RENDERERS = 2
 RENDER_LIMIT_S = 10.0
 """A usual readme takes 30 ms; the worst that fits into the limits of size took 20 s."""
@@ -114,12 +106,10 @@ class Refresher:
         self._budgets = {name: Budget(limit, loop.time) for name, limit in PER_MINUTE.items()}
         self._abilities = Abilities(store, now)
         self._follower = ChangesFollower(
-            store,
-            source,
-            self._abilities,
-            self._budgets["changes"],
-            now=now,
-            is_public=is_public,
+            store, source, self._abilities, self._budgets["changes"], now=now, is_public=is_public
+        )
+        self._counting = Counting(
+            store, source, self._abilities, self._budgets["downloads"], now=now, is_public=is_public
         )
         self._searches: dict[tuple[str, int], tuple[datetime, FoundPage]] = {}
         self.watched: Mapping[str, int] = {}
@@ -161,11 +151,11 @@ class Refresher:
 
     def downloads(self, names: Sequence[str]) -> asyncio.Task[Refusal | None]:
         """Load counts of packages."""
-        return self._fly(("downloads", *names), lambda: self._load_downloads(names))
+        return self._fly(("downloads", *names), lambda: self._counting.load(names))
 
     def version_downloads(self, name: str) -> asyncio.Task[None]:
         """Load the counts of each version of a package."""
-        return self._fly((VERSION_COUNTS, name), lambda: self._load_version_downloads(name))
+        return self._fly((VERSION_COUNTS, name), lambda: self._counting.load_versions(name))
 
     async def search(self, text: str, size: int, offset: int) -> FoundPage | Refusal:
         """The source's own search; answers are kept for a minute."""
@@ -424,66 +414,6 @@ class Refresher:
         except TimeoutError:
             log.warning("a readme took too long to render and is shown as plain text")
             return as_text(markdown, truncated=truncated)
-
-    async def _load_downloads(self, names: Sequence[str]) -> None:
-        """Unscoped names in bulk, scoped ones by themselves; stops when the source says so."""
-        public = [name for name in names if self._is_public(name)]
-        private = [name for name in names if name not in public]
-        if private:
-            await self._save_downloads(dict.fromkeys(private, NotOffered("a private scope")))
-        plain = [name for name in public if not name.startswith("@")]
-        groups = [plain[i : i + BULK_NAMES] for i in range(0, len(plain), BULK_NAMES)]
-        groups += [[name] for name in public if name.startswith("@")]
-        end = self._now().date() - timedelta(days=1)
-        for group in groups:
-            start = await self._store.read(partial(counts.first_wanted, names=group, end=end))
-            if self._abilities.refused("downloads"):
-                answer: Refusal = self._abilities.refused("downloads") or NotSet("")
-                answers: Mapping[str, Any] = dict.fromkeys(group, answer)
-            elif not self._source.simulated and not self._budgets["downloads"].take():
-                return
-            else:
-                answers = await self._source.downloads(group, start, end)
-                await self._abilities.note("downloads", next(iter(answers.values())))
-            await self._save_downloads(answers)
-
-    async def _load_version_downloads(self, name: str) -> None:
-        if not self._is_public(name) or self._abilities.refused("downloads"):
-            return
-        if not self._source.simulated and not self._budgets["downloads"].take():
-            return
-        answer = await self._source.version_downloads(name)
-        if isinstance(answer, Limited):
-            await self._abilities.note("downloads", answer)
-        state = self._counted_until(name, answer)
-
-        def save(db: Any) -> None:
-            states.save_block(db, name, VERSION_COUNTS, state)
-            if isinstance(answer, Answer):
-                upstream.save_version_downloads(db, name, answer.value)
-
-        await self._store.write(save, about=(name,))
-
-    def _counted_until(self, name: str, answer: object) -> BlockState:
-        """Counts are good until those of the next day are there."""
-        state, now = self._abilities.block_state(answer), self._now()
-        if not isinstance(answer, Answer):
-            return state
-        tomorrow = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), now.tzinfo)
-        # Not everybody at the same minute: each name has its own one.
-        jitter = timedelta(seconds=zlib.crc32(name.encode()) % DOWNLOADS_JITTER_S)
-        return BlockState(Ended.OK, now, tomorrow + DOWNLOADS_READY + jitter, "")
-
-    async def _save_downloads(self, answers: Mapping[str, Any]) -> None:
-        now, simulated = self._now(), self._source.simulated
-
-        def save(db: Any) -> None:
-            for name, answer in answers.items():
-                states.save_block(db, name, Block.DOWNLOADS, self._counted_until(name, answer))
-                if isinstance(answer, Answer):
-                    counts.save(db, name, answer.value, now=now, simulated=simulated)
-
-        await self._store.write(save, about=answers)
 
 
 def _save_refusal(db: Any, name: str, answer: Refusal, state: BlockState, now: datetime) -> None:
