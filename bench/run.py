@@ -35,13 +35,33 @@ ROLES = ["webpubsub.joinLeaveGroup", "webpubsub.sendToGroup"]
 SERVERS = ("hubbub", "websockets")
 IN_PROCESS = ("filter", "no filter")
 """Nothing is started for these: the generator does all of it."""
-VERSIONS = ("hubbub", "picows", "uvloop", "websockets", "uvicorn", "starlette", "aiohttp", "PyJWT")
+VERSIONS = (
+    "hubbub",
+    "picows",
+    "uvloop",
+    "websockets",
+    "uvicorn",
+    "starlette",
+    "aiohttp",
+    "PyJWT",
+)
 PROGRAMS = {
     "websockets": "server_websockets.py",
     "starlette": "server_starlette.py",
     "aiohttp": "server_handler.py",
     "pkgstats": "server_pkgstats.py",
+    "publisher": "server_publisher.py",
 }
+CLIENTS = ("hubbub", "bare", "official aio")
+RECEIVERS = (
+    "handler",
+    "bare",
+    "json.loads",
+    "iterator",
+    "sync",
+    "official aio",
+    "official sync",
+)
 
 
 @dataclass(frozen=True)
@@ -55,7 +75,7 @@ class Measurement:
     arguments: dict[str, Any]
     figure: str
     is_more_better: bool = True
-    servers: tuple[str, str] = SERVERS
+    servers: tuple[str, ...] = SERVERS
 
     @property
     def title(self) -> str:
@@ -77,6 +97,7 @@ def measurements(*, quick: bool) -> list[Measurement]:
     ]
     idle = {"connections": 200 if quick else 500}
     return [
+        *client_measurements(quick=quick),
         *fanouts,
         Measurement("handshakes", {"seconds": seconds}, "handshakes_per_s"),
         Measurement("idle", idle, "kib_per_connection", is_more_better=False),
@@ -127,6 +148,41 @@ def measurements(*, quick: bool) -> list[Measurement]:
     ]
 
 
+def client_measurements(*, quick: bool) -> list[Measurement]:
+    """The measured process is the generator; what takes turns are clients."""
+    receive = [
+        ("text", "burst", 40_000 if quick else 200_000),
+        ("json", "burst", 10_000 if quick else 50_000),
+        ("text", "single", 300 if quick else 1500),
+    ]
+    return [
+        *(
+            Measurement(
+                "client_receive",
+                {"messages": messages, "kind": kind, "pace": pace},
+                "client_cpu_us_per_message",
+                is_more_better=False,
+                servers=RECEIVERS,
+            )
+            for kind, pace, messages in receive
+        ),
+        Measurement(
+            "client_sends",
+            {"times": 1 if quick else 5},
+            "client_cpu_us_per_send",
+            is_more_better=False,
+            servers=CLIENTS,
+        ),
+        Measurement(
+            "client_idle",
+            {"clients": 200 if quick else 1000},
+            "kib_per_client",
+            is_more_better=False,
+            servers=CLIENTS,
+        ),
+    ]
+
+
 # --- processes ----------------------------------------------------------------------------------
 
 
@@ -145,6 +201,10 @@ def running(server: str, scenario: str) -> Iterator[Target]:
     """A fresh server process, ready; ended afterwards."""
     if server in IN_PROCESS:
         yield Target(server, "", 0, "", 0)
+        return
+    if scenario.startswith("client_"):
+        with _process("publisher", _program("publisher"), core=0) as (pid, told):
+            yield _target(server, told, "", pid, is_bare=True)
         return
     key = secrets.token_urlsafe(32)
     with ExitStack() as stack:
@@ -200,8 +260,10 @@ def _process(
             process.wait()
 
 
-def _target(server: str, told: dict[str, Any], key: str, pid: int) -> Target:
-    if server != "hubbub":
+def _target(
+    server: str, told: dict[str, Any], key: str, pid: int, *, is_bare: bool = False
+) -> Target:
+    if is_bare or server != "hubbub":
         return Target(server, "127.0.0.1", told["port"], "/", pid)
     text = f"Endpoint={told['url']};AccessKey={key};Version=1.0;"
     client = ServiceClient.from_connection_string(text, "bench")
@@ -250,17 +312,20 @@ def medians(rounds: list[dict[str, float]]) -> dict[str, float]:
 
 
 def show(measurement: Measurement, result: dict[str, dict[str, float]]) -> None:
-    our_name, other_name = measurement.servers
-    ours, theirs = (result[server][measurement.figure] for server in measurement.servers)
-    ratio = ours / theirs if measurement.is_more_better else theirs / ours
+    our_name, *other_names = measurement.servers
+    ours = result[our_name][measurement.figure]
     print(f"{measurement.title}: {measurement.figure}")
-    print(
-        f"  {our_name} {ours:>12,.1f}   {other_name} {theirs:>12,.1f}   {ratio:.2f} times as good"
-    )
-    for name in result[our_name]:
-        if "cpu" in name and name in result[other_name]:
-            values = [result[server][name] for server in measurement.servers]
-            print(f"  {name:<32} {our_name} {values[0]:>8.2f}   {other_name} {values[1]:>8.2f}")
+    print(f"  {our_name:<16} {ours:>12,.2f}")
+    for name in other_names:
+        theirs = result[name][measurement.figure]
+        ratio = ours / theirs if measurement.is_more_better else theirs / ours
+        print(f"  {name:<16} {theirs:>12,.2f}   {our_name} is {ratio:.2f} times as good")
+    for figure in result[our_name]:
+        if figure != measurement.figure and ("cpu" in figure or "kib" in figure):
+            found = [(name, result[name].get(figure)) for name in measurement.servers]
+            print(f"  {figure:<32}", *(f"{n} {v:.2f}  " for n, v in found if v is not None))
+    if measurement.scenario.startswith("client_"):
+        return  # here the generator is what is measured
     if any(result[server]["generator_cpu_share"] > 0.95 for server in measurement.servers):
         print("  the generator was the limit: read the CPU figures, not the rates")
 
@@ -269,14 +334,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one short round, about 45 seconds")
     parser.add_argument("--save", metavar="NAME", help="name of the file in bench/results")
-    parser.add_argument("--only", nargs="+", metavar="SCENARIO", help="for example fanout rest")
+    parser.add_argument(
+        "--only", nargs="+", metavar="SCENARIO", help="for example fanout rest client"
+    )
     parser.add_argument("--rounds", type=int, help="default 3, with --quick 1")
     options = parser.parse_args()
     rounds = options.rounds or (1 if options.quick else 3)
     before = machine()
     results: list[dict[str, Any]] = []
     for measurement in measurements(quick=options.quick):
-        if options.only and measurement.scenario not in options.only:
+        names = {measurement.scenario, measurement.scenario.partition("_")[0]}
+        if options.only and names.isdisjoint(options.only):
             continue
         by_server: dict[str, list[dict[str, float]]] = {
             server: [] for server in measurement.servers

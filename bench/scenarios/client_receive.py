@@ -2,8 +2,8 @@
 
 The consumers take turns on the same stream of the same frames. `bare` is picows with the decoder
 of our own client and nothing else: no sequence ids, no acks, no keep-alive, no UTF-8 check.
-`json.loads` reads with the standard library. All call the same
-function with each message.
+`json.loads` reads with the standard library. All call the same function with each message. With
+pace `burst` the socket is always full, with `single` each message comes alone.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from load import Target
 from hubbub.client import Client, SyncClient
 from hubbub.protocol import json_responses
 
-LIMIT_S = 55
+SUBPROTOCOL = "json.reliable.webpubsub.azure.v1"
 _TEXT = picows.WSMsgType.TEXT
 _decode_wire: Callable[[bytes], Any] = json_responses._decode_plain
 
@@ -74,8 +74,8 @@ class Bare(picows.WSListener):
 async def _bare(target: Target, take: Callable[[bytes], None], group: str, meter: Meter) -> None:
     transport, _ = await picows.ws_connect(
         lambda: Bare(take, group),
-        f"ws://{target.host}:{target.port}/",
-        extra_headers={"Sec-WebSocket-Protocol": "json.reliable.webpubsub.azure.v1"},
+        client_url(target),
+        extra_headers={"Sec-WebSocket-Protocol": SUBPROTOCOL},
         websocket_handshake_timeout=None,
         enable_auto_ping=False,
     )
@@ -102,7 +102,7 @@ async def json_loads(target: Target, group: str, meter: Meter) -> None:
 
 
 async def handler(target: Target, group: str, meter: Meter) -> None:
-    client = Client(_url(target))
+    client = Client(client_url(target))
     client.on("group-message", meter.take)
     async with client:
         await client.join_group(group)
@@ -110,7 +110,7 @@ async def handler(target: Target, group: str, meter: Meter) -> None:
 
 
 async def iterator(target: Target, group: str, meter: Meter) -> None:
-    client = Client(_url(target))
+    client = Client(client_url(target))
     async with client, client.messages() as messages:
         await client.join_group(group)
         async for message in messages:
@@ -121,7 +121,7 @@ async def iterator(target: Target, group: str, meter: Meter) -> None:
 
 async def sync(target: Target, group: str, meter: Meter) -> None:
     def run() -> None:
-        client = SyncClient(_url(target))
+        client = SyncClient(client_url(target))
         client.on("group-message", meter.take)
         with client:
             client.join_group(group)
@@ -138,7 +138,7 @@ async def official_aio(target: Target, group: str, meter: Meter) -> None:
     async def take(message: object) -> None:
         meter.take(message)
 
-    async with WebPubSubClient(_url(target)) as client:
+    async with WebPubSubClient(client_url(target)) as client:
         await client.subscribe(CallbackType.GROUP_MESSAGE, take)
         await client.join_group(group)
         await meter.wait()
@@ -149,7 +149,7 @@ async def official_sync(target: Target, group: str, meter: Meter) -> None:
     from azure.messaging.webpubsubclient.models import CallbackType
 
     def run() -> None:
-        client = WebPubSubClient(_url(target))
+        client = WebPubSubClient(client_url(target))
         with client:
             client.subscribe(CallbackType.GROUP_MESSAGE, meter.take)
             client.join_group(group)
@@ -159,7 +159,7 @@ async def official_sync(target: Target, group: str, meter: Meter) -> None:
     await asyncio.to_thread(run)
 
 
-def _url(target: Target) -> str:
+def client_url(target: Target) -> str:
     return f"ws://{target.host}:{target.port}/client/hubs/bench?access_token=t"
 
 

@@ -44,6 +44,7 @@ class Dispatcher:
         """Of lanes that are closed."""
         self._full_lanes: set[Lane] = set()
         self.is_paused = False
+        self.is_debug = False
         self._pause_limit: asyncio.TimerHandle | None = None
         self._room: asyncio.Event = asyncio.Event()
         self._room.set()
@@ -197,6 +198,11 @@ class Dispatcher:
     def _is_up(self) -> bool:
         session = self._driver.session
         return session.state is ce.State.CONNECTED and not session.groups.is_rejoining
+
+    def note_idle(self) -> None:
+        """All that was asked for has been done."""
+        self.is_debug = asyncio.get_running_loop().get_debug()
+        self.regulate_reading()
 
     def regulate_reading(self) -> None:
         """Read, or leave it to TCP to slow the service down; see BufferOptions."""

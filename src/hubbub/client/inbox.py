@@ -40,6 +40,9 @@ def present_handler() -> "asyncio.Task[None] | None":
 
 
 class Owner(Protocol):
+    is_debug: bool
+    """The event loop is in its debug mode; looked up now and then, not for each message."""
+
     def lane_half_full(self, lane: "Lane") -> None:
         """It has reached half of its limit."""
 
@@ -269,7 +272,7 @@ class Registration(Lane):
             return
         # In the reader: whatever the handler raises must not get there.
         self._is_busy = True
-        begun_at = _debug_time()
+        begun_at = _debug_time() if self._owner.is_debug else None
         try:
             result = self._context.copy().run(self.handler, event)
         except (KeyboardInterrupt, SystemExit) as error:
@@ -331,10 +334,8 @@ class Registration(Lane):
             self._owner.handler_failed(self.name, error)
 
 
-def _debug_time() -> float | None:
-    """The time of the loop, in its debug mode."""
-    loop = asyncio.get_running_loop()
-    return loop.time() if loop.get_debug() else None
+def _debug_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _tell_blocked(name: str, begun_at: float) -> None:

@@ -185,7 +185,7 @@ class Life:
         self._dispatcher.desk.on_stream(news)
 
     def on_idle(self) -> None:
-        self._dispatcher.regulate_reading()
+        self._dispatcher.note_idle()
 
     def on_state(self) -> None:
         for changed in self._waiting:

@@ -113,7 +113,7 @@ class Transport(picows.WSListener):
                 max_redirects=0,
                 max_frame_size=options.max_message_bytes,
                 websocket_handshake_timeout=None,
-                read_buffer_init_size=16_384,
+                read_buffer_init_size=2_048,
                 enable_auto_ping=False,
                 enable_auto_pong=False,
                 logger_name=_quiet,
