@@ -169,3 +169,30 @@ async def test_messages_of_many_groups_reach_the_lanes_of_their_group_in_any_ord
         ("all", "c"),
         ("all", "a"), ("a", "a"),
     ]  # fmt: skip
+
+
+async def test_cl_029_ten_thousand_sends_in_flight_need_no_task_and_no_timer_each() -> None:
+    """Their acks come in another order; each call gets its own."""
+    count = 10_000
+    asked: list[int] = []
+
+    async def script(peer: Peer) -> None:
+        while len(asked) < count:
+            asked.append((await peer.read("sendToGroup"))["ackId"])
+            if len(asked) % 500 == 0:  # the client waits for the oldest of 1,000
+                for ack_id in reversed(asked[-500:]):
+                    await peer.ack({"ackId": ack_id})
+        await peer.read("never")
+
+    loop: Any = asyncio.get_running_loop()
+    async with Scripted(script) as service, Client(service.url) as client:
+        timers, tasks = len(loop._scheduled), len(asyncio.all_tasks())
+        calls = [asyncio.create_task(client.send_to_group("g", "x")) for _ in range(count)]
+        await asyncio.sleep(0)
+        assert client.stats.pending_acks == count
+        assert len(asyncio.all_tasks()) - tasks - count < 10, "only those of the caller"
+        assert len(loop._scheduled) - timers < 10
+        async with asyncio.timeout(60):
+            results = await asyncio.gather(*calls)
+    assert sorted(result.ack_id or 0 for result in results) == list(range(1, count + 1))
+    assert [result.ack_id for result in results] == sorted(asked)

@@ -201,7 +201,7 @@ class Dispatcher:
 
     def note_idle(self) -> None:
         """All that was asked for has been done."""
-        self.is_debug = asyncio.get_running_loop().get_debug()
+        self.is_debug = self._driver.is_debug
         self.regulate_reading()
 
     def regulate_reading(self) -> None:

@@ -34,8 +34,17 @@ from hubbub.protocol.client_session import ClientSession
 from hubbub.protocol.codecs import Codec, JsonCodec
 from hubbub.protocol.errors import ConnectError, CredentialError
 from hubbub.protocol.json_responses import PlainMessage, read_response
-from hubbub.protocol.messages import DataMessage, Ping, Request, Response
+from hubbub.protocol.messages import (
+    DataMessage,
+    Ping,
+    Request,
+    Response,
+    SendEvent,
+    SendToGroup,
+)
 
+_LARGEST_HEAD_BYTES = 8192
+"""What a send has beside its data and metadata: a name of 1,024 characters, each escaped."""
 _BLOCKED_S = 1.0
 """A timer later than this is worth a line in the log."""
 
@@ -130,6 +139,11 @@ class Driver:
                 )
         self._loop = loop
 
+    @property
+    def is_debug(self) -> bool:
+        """The event loop is in its debug mode."""
+        return self._loop is not None and self._loop.get_debug()
+
     # --- in and out --------------------------------------------------------------------------
 
     def feed(self, received: ce.Input) -> None:
@@ -153,7 +167,14 @@ class Driver:
             self.is_feeding = False
 
     def fits(self, request: Request) -> bool:
-        """Whether the service takes a message of this size. Raises: UnsupportedFrame."""
+        """Whether the service takes a message of this size. Raises: UnsupportedFrame.
+
+        Encoded for it only where that can tell more than the size of the data.
+        """
+        if isinstance(request, SendToGroup | SendEvent) and not request.metadata:
+            size = len(request.payload.token)
+            if size + _LARGEST_HEAD_BYTES <= self._transport_options.max_send_bytes:
+                return True
         return len(self.codec.encode(request)) <= self._transport_options.max_send_bytes
 
     def ping(self) -> asyncio.Future[float]:
