@@ -330,6 +330,32 @@ async def test_wrong_arguments_are_refused_before_anything_is_sent(hub: Hub) -> 
         client.on_group_stream(handle, max_concurrency=0)
 
 
+async def test_client_that_is_about_to_stop_opens_no_stream(hub: Hub) -> None:
+    async with hub.client() as client:
+        hub.proxy.is_silent = True
+        sending = asyncio.ensure_future(client.send_to_group("g", "pending"))
+        stopping = asyncio.ensure_future(client.stop(drain=True, timeout=0.2))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        with pytest.raises(ClientStateError, match="stop"):
+            await client.open_group_stream("g")
+        hub.proxy.is_silent = False
+        await asyncio.gather(sending, stopping, return_exceptions=True)
+
+
+async def test_streams_that_nobody_takes_stop_the_reading_and_lose_nothing(hub: Hub) -> None:
+    async with hub.client() as publisher, hub.client() as member:
+        await member.join_group("g")
+        few = BufferOptions(max_messages=4, overflow="drop-oldest")
+        async with member.group_streams(buffer=few) as streams:
+            texts = [str(number) for number in range(20)]
+            for text in texts:
+                async with publisher.open_group_stream("g") as writer:
+                    await writer.write(text)
+            got = [await joined(await anext(streams)) for _ in texts]
+            assert got == texts
+
+
 # --- with a scripted service --------------------------------------------------------------------
 
 
@@ -521,6 +547,10 @@ async def test_cl_090_blocking_twin_writes_and_reads(hub: Hub) -> None:
                 client.stop()
                 assert [error.name for error in errors] == ["ClientStopped"]
         assert writer.closed
+        with connect_sync(url) as client, pytest.raises(StreamError):
+            with client.open_group_stream("g"):
+                client.stop()
+        assert not [t for t in threading.enumerate() if t.name == "hubbub client"]
         with pytest.raises(RuntimeError):
             next(client.group_streams())
 

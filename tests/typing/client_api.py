@@ -11,7 +11,10 @@ from hubbub.client import (
     CredentialContext,
     EventStream,
     GapEvent,
+    GroupMemberState,
     GroupMessageEvent,
+    GroupStream,
+    GroupStreamWriter,
     InvokeResult,
     NegotiateCredential,
     RecoveryOptions,
@@ -19,8 +22,13 @@ from hubbub.client import (
     RetryOptions,
     SendResult,
     ServerMessageEvent,
+    StreamError,
+    StreamPart,
+    StreamRegistration,
     SubProtocol,
     SyncClient,
+    SyncGroupStream,
+    SyncGroupStreamWriter,
     SyncRegistration,
     connect,
 )
@@ -93,6 +101,44 @@ def handlers(client: Client, twin: SyncClient) -> None:
 
 def passed_on(url: str, **options: Unpack[ClientOptions]) -> Client:
     return Client(url, **options)
+
+
+async def tell(stream: GroupStream) -> None:
+    async for part in stream:
+        assert_type(part, StreamPart)
+        assert_type(part.data, Any)
+        assert_type(part.stream.sequence_id, int)
+
+
+async def streams(client: Client) -> None:
+    async with client.open_group_stream("news", idle_timeout=60.0) as writer:
+        assert_type(writer, GroupStreamWriter)
+        await writer.write({"a": 1}, timeout=None)
+        assert_type(writer.error, StreamError | None)
+    assert_type(await client.open_group_stream("news"), GroupStreamWriter)
+    async with client.group_streams(["news"], from_start=True) as found:
+        async for stream in found:
+            assert_type(stream, GroupStream)
+    assert_type(client.on_group_stream(tell, groups="news"), StreamRegistration)
+
+
+def blocking_streams(client: SyncClient) -> None:
+    with client.open_group_stream("news") as writer:
+        assert_type(writer, SyncGroupStreamWriter)
+        writer.write("a")
+    with client.group_streams() as found:
+        for stream in found:
+            assert_type(stream, SyncGroupStream)
+            for part in stream:
+                assert_type(part, StreamPart)
+    assert_type(client.get_group_state("news"), dict[str, str])
+
+
+async def group_states(client: Client) -> None:
+    assert_type(await client.set_group_state("news", {"a": "b"}), SendResult)
+    assert_type(client.get_group_state("news"), dict[str, str])
+    assert_type(await client.subscribe_group_states("news"), SendResult)
+    assert_type(client.list_group_states("news"), list[GroupMemberState])
 
 
 def what_is_refused() -> None:

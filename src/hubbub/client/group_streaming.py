@@ -1,7 +1,9 @@
 """The part of `Client` that writes and reads group streams."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
+from hubbub.client.calls import Calls
 from hubbub.client.dispatch import Dispatcher
 from hubbub.client.operations import Timeouts
 from hubbub.client.options import BufferOptions
@@ -12,13 +14,15 @@ from hubbub.client.stream_readers import (
     StreamRegistration,
     stream_reader,
 )
-from hubbub.client.streams import OpenGroupStream, open_stream
+from hubbub.client.streams import GroupStreamWriter, OpenGroupStream, open_stream
 from hubbub.protocol import limits
+from hubbub.protocol.errors import ClientStateError
 
 
 class GroupStreaming:
     """Streams belong to one connection: a recovery does not harm them, a reconnect ends them."""
 
+    _calls: Calls
     _dispatcher: Dispatcher
     _timeouts: Timeouts
     _buffer: BufferOptions
@@ -43,8 +47,11 @@ class GroupStreaming:
         way; then `write` waits.
         Raises: StreamError, StreamTimeoutError, ClientStateError, ValueError for an id in use.
         """
-        return OpenGroupStream(
-            lambda: open_stream(
+
+        async def open_() -> GroupStreamWriter:
+            if self._calls.is_closed:
+                raise ClientStateError("the client is about to stop")
+            return await open_stream(
                 self._dispatcher.desk,
                 group,
                 stream_id=stream_id,
@@ -55,7 +62,8 @@ class GroupStreaming:
                 max_unacked_bytes=max_unacked_bytes,
                 timeout=self._timeouts.operation,
             )
-        )
+
+        return OpenGroupStream(open_)
 
     def group_streams(
         self,
@@ -71,9 +79,14 @@ class GroupStreaming:
         `from_start`: pass over streams whose first part was not seen. `buffer`: of each stream;
         what is not read in time ends that stream with `Overflow`. Parts are group messages too.
         """
-        limits_ = buffer or self._buffer
+        limits_ = self._limits(buffer)
         reader = stream_reader(groups, idle_timeout, from_start, limits_)
         return GroupStreams(self._dispatcher.desk, self._dispatcher.add, reader, limits_)
+
+    def _limits(self, buffer: BufferOptions | None) -> BufferOptions:
+        """Parts overflow by stream; streams that nobody takes stop the reading, for all else
+        could drop the beginning of one."""
+        return replace(buffer or self._buffer, overflow="block")
 
     def on_group_stream(
         self,
@@ -115,7 +128,7 @@ class GroupStreaming:
         """What both twins do with a handler; `run` closes each stream at its end."""
         if max_concurrency < 1:
             raise ValueError("max_concurrency must be at least 1")
-        limits_ = buffer or self._buffer
+        limits_ = self._limits(buffer)
         reader = stream_reader(groups, idle_timeout, from_start, limits_)
         desk = self._dispatcher.desk
         registration = StreamRegistration(

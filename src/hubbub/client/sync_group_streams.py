@@ -89,7 +89,10 @@ class SyncGroupStreamWriter:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._portal.call(self._opened.leave(self._inner, exc))
+        if self._portal.is_running:
+            self._portal.call(self._opened.leave(self._inner, exc))
+        elif exc is None and self._inner.error is not None:
+            raise self._inner.error
 
 
 class SyncGroupStream:
