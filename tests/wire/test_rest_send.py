@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
 
 import pytest
 from azure.messaging.webpubsubservice import WebPubSubServiceClient
@@ -253,3 +254,24 @@ async def test_ra_101_message_that_expired_while_the_client_was_away_is_not_deli
         messages = [await back.message() for _ in range(2)]
         assert [(m["sequenceId"], m["data"]) for m in messages] == [(2, "long"), (3, "ever")]
         await w.fence(back)
+
+
+@pytest.mark.parametrize(("version", "closing"), [("1.1", "Connection: close\r\n"), ("1.0", "")])
+async def test_ra_034_refusal_reaches_a_caller_that_closes_and_still_sends(w, version, closing):
+    """An end with unread bytes would be a reset, and the answer lost."""
+    path = "/api/hubs/chat/:send"
+    address = urlsplit(w.service.url)
+    token = w.rest_token(w.service.url + path)
+    head = (
+        f"POST {path} HTTP/{version}\r\nHost: {address.netloc}\r\n{closing}"
+        f"Authorization: Bearer {token}\r\nContent-Length: {8 * LIMIT}\r\n\r\n"
+    )
+    for _ in range(5):
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(head.encode())
+        for _ in range(8):
+            writer.write(b"x" * LIMIT)
+        answer = await asyncio.wait_for(reader.read(), 10)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"Invalid Content-Length header." in answer
+        writer.close()

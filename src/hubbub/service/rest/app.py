@@ -27,7 +27,7 @@ from hubbub.service.rest import (
     users,
 )
 from hubbub.service.rest.answers import Refused
-from hubbub.service.rest.body import ClientGone
+from hubbub.service.rest.body import ClientGone, send_before_the_body
 from hubbub.service.rest.call import Call
 from hubbub.service.rest.router import Operation, Operations, Router
 
@@ -152,24 +152,29 @@ def create_app(
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise AssertionError("WebSockets have their own door, and there is no lifespan")
-        response = await _answer(scope, receive)
+        call = Call(scope, receive, node, now)
+        response = await _answer(call)
         if response is None:
             return
-        if scope["method"] == "HEAD":
+        if call.method == "HEAD":
             response.body = b""
-        await response(scope, receive, send)
+        if response.status_code >= 400 and not call.is_body_read:
+            await send_before_the_body(response, scope, receive, send)
+        else:
+            await response(scope, receive, send)
 
-    async def _answer(scope: Scope, receive: Receive) -> Response | None:
+    async def _answer(call: Call) -> Response | None:
         """None: the client is gone."""
-        method: str = scope["method"]
-        match = router.find(scope["raw_path"])
-        if match is None and not scope["raw_path"].startswith(_OPERATORS):
+        method, raw_path = call.method, call.scope["raw_path"]
+        match = router.find(raw_path)
+        if match is None and not raw_path.startswith(_OPERATORS):
             return answers.unknown_path().answer(method)
         operation = _UNKNOWN if match is None else match.operations.get(method)
         if match is not None and operation is None:
             return answers.method_not_allowed(match.allowed).answer(method)
         assert operation is not None, "a route has the operation, or was refused"
-        call = Call(scope, receive, node, {} if match is None else match.names, now)
+        if match is not None:
+            call.raw_names = match.names
         try:
             if not operation.is_open and not _is_key_signed(call):
                 await _authenticate(call, oidc)

@@ -1,14 +1,22 @@
 """The body and headers of a send → payload and metadata."""
 
+import asyncio
+import contextlib
 import re
+from collections.abc import Iterable
 
 import msgspec
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from hubbub.protocol import limits
 from hubbub.protocol.messages import DataType, Payload
 from hubbub.service.rest.answers import bad_request, unsupported_media_type
 from hubbub.service.rest.call import Call
 
+LINGER_S = 1.0
+LINGER_BYTES = 16 * 1_048_576
+"""How long and how much is read after a refusal before the connection is closed."""
 _METADATA_PREFIX = b"x-webpubsub-metadata-"
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 
@@ -49,6 +57,7 @@ async def read_body(call: Call) -> bytes:
     if len(body) > limit:
         raise _bad_length()
     if not message.get("more_body", False):
+        call.is_body_read = True
         return body
     collected = bytearray(body)
     while True:
@@ -59,7 +68,37 @@ async def read_body(call: Call) -> bytes:
         if len(collected) > limit:
             raise _bad_length()
         if not message.get("more_body", False):
+            call.is_body_read = True
             return bytes(collected)
+
+
+async def send_before_the_body(
+    response: Response, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Send an answer that does not wait for the rest of the request.
+
+    Where the connection is to be closed after it, the rest is read for a moment and forgotten: an
+    end with unread bytes is a reset, which takes the answer away from a client that still sends.
+    """
+    if scope.get("http_version") != "1.0" and not _asks_to_close(scope["headers"]):
+        await response(scope, receive, send)
+        return
+    start: Message = {"type": "http.response.start", "status": response.status_code}
+    await send({**start, "headers": response.raw_headers})
+    await send({"type": "http.response.body", "body": response.body, "more_body": True})
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            left = LINGER_BYTES
+            while left > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    break
+                left -= len(message.get("body", b""))
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _asks_to_close(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"connection" and b"close" in value.lower() for name, value in headers)
 
 
 async def read_payload(call: Call) -> Payload:

@@ -39,23 +39,19 @@ class Call:
     __slots__ = (
         "_first",
         "_query",
-        "_raw_names",
         "headers",
+        "is_body_read",
         "is_key_signed",
         "method",
         "node",
         "now",
+        "raw_names",
         "receive",
         "scope",
     )
 
     def __init__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        node: Node,
-        raw_names: Mapping[str, bytes],
-        now: Callable[[], float],
+        self, scope: Scope, receive: Receive, node: Node, now: Callable[[], float]
     ) -> None:
         self.scope = scope
         self.receive = receive
@@ -66,7 +62,9 @@ class Call:
         self._first = dict(reversed(self.headers))
         self.is_key_signed = False
         """Its token is signed with a key of ours; else it is the identity provider's, or open."""
-        self._raw_names = raw_names
+        self.is_body_read = False
+        self.raw_names: Mapping[str, bytes] = {}
+        """What stands in the place of names in the path, still encoded."""
         self._query: dict[str, list[str]] | None = None
 
     # --- headers ---------------------------------------------------------------------------
@@ -162,7 +160,7 @@ class Call:
         return found
 
     def _path_name(self, name: str, message: str, target: str) -> str:
-        raw = self._raw_names[name]
+        raw = self.raw_names[name]
         if b"%" in raw:
             raw = _decoded(raw, keeps_slash=self.node.settings.strict_path_decoding)
         try:
