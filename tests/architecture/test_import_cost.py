@@ -57,6 +57,13 @@ def test_client_loads_its_transport_and_nothing_of_the_service() -> None:
     assert not any(m.startswith(("hubbub.service", "hubbub.appserver")) for m in loaded)
 
 
+def test_scripted_service_and_virtual_time_need_no_extra() -> None:
+    loaded = modules_loaded_by("from hubbub.testing import FakeService, run_virtual, expect_event")
+    extras = _SERVER_SIDE - {"picows"} | {"httpx2", "jwt", "google", "pytest", "websockets"}
+    assert packages(loaded) & extras == set()
+    assert not any(m.startswith(("hubbub.service", "hubbub.appserver")) for m in loaded)
+
+
 def test_appserver_does_not_load_the_service() -> None:
     loaded = modules_loaded_by("import hubbub.appserver")
     assert packages(loaded) & _SERVER_SIDE == set()
