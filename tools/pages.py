@@ -123,7 +123,8 @@ _INPUTS: dict[type, str] = {
 _LIMITS: dict[Timer, str] = {
     Timer.PAUSE: "`recovery.delay` or `reconnect_retry`",
     Timer.TRY: "{credential_s:g} s for the address, {open_s:g} s for the socket, {connected_s:g} s"
-    " for `connected`; in a recovery `recovery.probe_timeout`, {recovery_try_s:g} s",
+    " for `connected`; in a recovery `recovery.probe_timeout`, {recovery_try_s:g} s, and for the"
+    " socket as much again for each try in a row that was not open in time",
     Timer.START: "`start_timeout`, {start_s:g} s",
     Timer.WINDOW: "`recovery.window`, {recovery_window_s:g} s from the loss",
     Timer.SEQUENCE_ACK: "`sequence_ack.interval`, {sequence_ack_s:g} s after the first message;"

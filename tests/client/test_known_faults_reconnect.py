@@ -53,6 +53,20 @@ def test_f20_recovery_is_proven_by_a_frame_and_not_by_an_open_socket() -> None:
     assert driver.now <= 1031
 
 
+def test_recovery_that_does_not_open_in_time_is_given_more_time_by_the_next_try() -> None:
+    """Else a service that is slow because everybody comes back at once would answer nobody."""
+    driver = connected()
+    driver.lose()
+    for limit_s in (5, 10):
+        link = driver.link
+        assert of(driver.wait(limit_s - 0.1), AbortSocket) == []
+        assert of(driver.wait(0.1), AbortSocket) == [AbortSocket(link)]
+        driver.wait(1)
+    driver.do(SocketFailed(driver.link, "refused"))
+    driver.wait(1)
+    assert of(driver.wait(5), AbortSocket), "an answer came quickly: the limit is short again"
+
+
 def test_f14_lost_confirmation_is_made_up_for_and_the_service_never_holds_too_much() -> None:
     driver = connected()
     driver.receive(*(message(n) for n in range(1, 200)))

@@ -37,11 +37,13 @@ class Step(StrEnum):
 class Link:
     """The present try. `number` rises with each, so that late inputs of an old one are known."""
 
-    __slots__ = ("_actions", "_options", "due", "failures", "number", "step")
+    __slots__ = ("_actions", "_options", "_unopened", "due", "failures", "number", "step")
 
     def __init__(self, options: ClientOptions, actions: list[Action]) -> None:
         self._options = options
         self._actions = actions
+        self._unopened = 0
+        """Tries that were not open in time, one after the other."""
         self.number = 0
         self.failures = 0
         self.step = Step.NONE
@@ -64,7 +66,10 @@ class Link:
         self.step, self.due = Step.PROVING, now + self._options.connected_s
 
     def open_again(self, now: float, recovery: Recovery, *, without_access_token: bool) -> None:
-        self._begin(Step.OPENING, now + self._options.recovery_try_s)
+        """Each try has more time to open than the one before: where a service is slow because
+        everybody comes back at once, tries that are all given up early would keep it so."""
+        limit_s = self._options.recovery_try_s * (1 + self._unopened)
+        self._begin(Step.OPENING, now + limit_s)
         self._actions.append(OpenSocket(self.number, recovery, without_access_token))
 
     def await_proof(self, now: float) -> None:
@@ -74,6 +79,7 @@ class Link:
 
     def come_up(self) -> None:
         self.step, self.due = Step.UP, None
+        self._unopened = 0
 
     def write(self, request: Request) -> None:
         self._actions.append(Write(self.number, request))
@@ -85,6 +91,8 @@ class Link:
         """The try has failed: drop what is left of it, and say what went wrong."""
         self.failures += 1
         phase = self.step.value
+        is_unopened = self.step is Step.OPENING and isinstance(why, Timer)
+        self._unopened = self._unopened + 1 if is_unopened else 0
         match why:
             case UrlFailed():
                 failure = StartFailed(phase, why.error)
