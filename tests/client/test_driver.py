@@ -484,3 +484,20 @@ async def test_frame_that_comes_too_large_again_is_given_up_with_a_gap() -> None
         await until(lambda: "Gap" in names_of(seen))
         assert [e.cause for e in seen if type(e).__name__ == "GapEvent"] == ["unparsable"]
         await client.stop()
+
+
+async def test_cl_103_answer_of_22_mib_is_taken() -> None:
+    size = 22 * 1_048_576
+
+    async def script(peer: Peer) -> None:
+        await peer.message(1, "x" * size)
+        await peer.message(2, "after")
+
+    async with Scripted(script) as service:
+        client = Client(service.url)
+        async with client.messages() as messages:
+            await client.start()
+            async with asyncio.timeout(60):
+                assert len((await anext(messages)).data) == size
+                assert (await anext(messages)).data == "after"
+        await client.stop()

@@ -45,6 +45,8 @@ from hubbub.protocol.messages import (
 
 _LARGEST_HEAD_BYTES = 8192
 """What a send has beside its data and metadata: a name of 1,024 characters, each escaped."""
+_TICK_S = 1.0
+"""How soon after a wake-up of the machine its timers are looked at."""
 _BLOCKED_S = 1.0
 """A timer later than this is worth a line in the log."""
 
@@ -350,7 +352,19 @@ class Driver:
         if at is not None:
             loop = asyncio.get_running_loop()
             self._timer_at = at
-            self._timer = loop.call_later(max(0.0, at - boottime()), self._time_is_up)
+            wait_s = max(0.0, at - boottime())
+            if wait_s > _TICK_S:
+                self._timer = loop.call_later(_TICK_S, self._tick)
+            else:
+                self._timer = loop.call_later(wait_s, self._time_is_up)
+
+    def _tick(self) -> None:
+        """The loop's own timers stand still while the machine sleeps: one that is far off would
+        come as late after the wake-up as it was far before."""
+        if boottime() < self._timer_at:
+            self._arm(self._timer_at)
+        else:
+            self._time_is_up()
 
     def _time_is_up(self) -> None:
         self._timer = None
