@@ -489,11 +489,11 @@ async def test_frame_that_comes_too_large_again_is_given_up_with_a_gap() -> None
 async def test_cl_103_answer_of_22_mib_is_taken() -> None:
     size = 22 * 1_048_576
 
-    async def script(peer: Peer) -> None:
-        await peer.message(1, "x" * size)
-        await peer.message(2, "after")
+    async def script(peer: FakePeer) -> None:
+        await peer.message("x" * size, sequence_id=1)
+        await peer.message("after", sequence_id=2)
 
-    async with Scripted(script) as service:
+    async with FakeService(script) as service:
         client = Client(service.url)
         async with client.messages() as messages:
             await client.start()
