@@ -216,15 +216,16 @@ def test_f39_old_socket_is_gone_before_the_next_and_its_late_end_harms_nothing()
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1002, 1008, 1011, 1012, 4000])
-def test_f24_close_code_is_told_to_the_application(code: int) -> None:
+def test_f24_close_code_and_reason_are_told_to_the_application(code: int) -> None:
     driver = connected()
-    driver.lose(code)
+    driver.do(SocketLost(driver.link, code, reason="why"))
     first = events(driver.actions)[0]
     assert isinstance(first, DisconnectedEvent if code == 1008 else RecoveringEvent)
-    assert first.close_code == code
+    assert (first.close_code, first.close_reason) == (code, "why")
     if isinstance(first, RecoveringEvent):
         driver.open()
         driver.lose(1008)
         last = events(driver.actions)[-1]
         assert isinstance(last, DisconnectedEvent)
-        assert last.close_code == code, "what began it, not how the recovery was refused"
+        told = (last.close_code, last.close_reason)
+        assert told == (code, "why"), "what began it, not how the recovery was refused"
