@@ -101,6 +101,15 @@ async def test_close_waits_for_the_end_of_a_frame(hub: Hub, client: Client) -> N
     await hub.expect(counts={"connections.recovered": 1})
 
 
+async def test_close_cuts_a_client_that_is_not_connected_yet(hub: Hub) -> None:
+    hub.proxy.is_silent = True
+    starting = asyncio.ensure_future(hub.client().start())
+    await asyncio.sleep(1)
+    await hub.close_clients(1008)
+    with pytest.raises(ConnectError, match="cannot connect"):
+        await starting
+
+
 async def test_refused_recovery_leads_to_a_new_connection(hub: Hub, client: Client) -> None:
     before = client.connection_id
     hub.proxy.is_refusing_recovery = True

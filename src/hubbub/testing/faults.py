@@ -185,6 +185,7 @@ class _Link:
         self._far: asyncio.StreamWriter | None = None
         self._inbound: asyncio.Task[None] | None = None
         self._between_frames = asyncio.Lock()
+        self._has_answer = False  # the service's head has gone through
 
     def abort(self) -> None:
         self._writer.transport.abort()
@@ -192,10 +193,12 @@ class _Link:
             self._far.transport.abort()
 
     async def end_with(self, frame: bytes) -> None:
-        """Write this where a frame may begin, and nothing after it."""
+        """Write this where a frame may begin, and nothing after it; cut what is no WebSocket yet."""
         async with self._between_frames:
-            if self._inbound is not None:
-                self._inbound.cancel()
+            if self._inbound is None or not self._has_answer:
+                self.abort()
+                return
+            self._inbound.cancel()
             self._writer.write(frame)
 
     async def linger(self) -> None:
@@ -265,4 +268,5 @@ class _Link:
                 self._budget -= len(chunk)
             self._writer.write(chunk)
             await self._writer.drain()
+        self._has_answer = True
         return True
