@@ -56,12 +56,12 @@ async def test_a10_chosen_range_stays_in_view_and_in_the_address(
     new_tab: Any, demo_site: Site
 ) -> None:
     page = await new_tab("/pkg:ws", demo_site.url, viewport={"width": 1280, "height": 700})
-    await page.get_by_role("link", name="12 months").click()
+    await page.get_by_role("link", name="12 months", exact=True).click()
     await expect(page).to_have_url(f"{demo_site.url}/pkg:ws?range=12m#downloads")
     chart = page.locator("svg.chart.at-ml")
     await expect(chart).to_be_in_viewport()
     await expect(chart.locator("title")).to_contain_text("Downloads of ws a week, ")
-    await page.get_by_role("link", name="by month").click()
+    await page.get_by_role("link", name="months", exact=True).click()
     await expect(chart.locator("title")).to_contain_text("Downloads of ws a month, ")
 
 

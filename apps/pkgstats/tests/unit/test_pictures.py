@@ -111,10 +111,11 @@ def test_columns_that_are_not_whole_are_open() -> None:
 def test_a10_chart_to_embed_needs_no_style_sheet(dark: bool) -> None:
     points = weeks("<b>", [10, 20, 30]).points
     picture = standalone.chart(
-        svg.column_chart("<b>", points, By.WEEK, simulated=True, size="ml"), dark=dark
+        svg.column_chart("<b>", points, By.WEEK, simulated=True, size="ml"), "<b> a week", dark=dark
     )
     root = ElementTree.fromstring(picture)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert root.find("{*}text").text == "<b> a week"  # type: ignore[union-attr]
     assert 'class="' not in picture
     assert "style" not in picture
     assert ("#111719" in picture) is dark

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from html import escape
 
-from pkgstats.charts.svg import coordinate, sparkline
+from pkgstats.charts.svg import FRAMES, coordinate, sparkline
 from pkgstats.models import SIMULATED, PackageData
 from pkgstats.series import running_sums
 from pkgstats.web import words
@@ -27,11 +27,12 @@ SANS = "Segoe UI,Roboto,Noto Sans,Liberation Sans,DejaVu Sans,Arial,sans-serif"
 MONO = "Cascadia Mono,Roboto Mono,Liberation Mono,DejaVu Sans Mono,Consolas,monospace"
 CARD_SIZE = 1200, 630
 _CHAR_WIDTH = 6.6
+_HEADING = 26
 _NAMESPACE = 'xmlns="http://www.w3.org/2000/svg"'
 
 
-def chart(svg: str, *, dark: bool = False) -> str:
-    """A chart of a page as a document of its own."""
+def chart(svg: str, heading: str, *, dark: bool = False) -> str:
+    """A chart of a page as a document of its own, with words above that say what it shows."""
     colours = DARK if dark else LIGHT
     for name, attributes in {
         "g": f'stroke="{colours["rule"]}" fill="none"',
@@ -44,10 +45,14 @@ def chart(svg: str, *, dark: bool = False) -> str:
         svg = svg.replace(f'class="{name}"', attributes)
     svg = svg.replace("<text x=", f'<text fill="{colours["ink2"]}" x=')
     head, _, rest = svg.partition(">")
-    head = head[: head.index(" class=")] + head[head.index(" role=") :]
+    frame = FRAMES["ml"]
+    height = frame.height + _HEADING
     return (
-        f'{head} {_NAMESPACE} font-family="{SANS}" font-size="13" color="{colours["ink"]}">'
-        f'<rect width="100%" height="100%" fill="{colours["paper"]}"/>{rest}'
+        f'<svg {_NAMESPACE} width="{frame.width}" height="{height}" '
+        f'viewBox="0 0 {frame.width} {height}" font-family="{SANS}" font-size="13" '
+        f'color="{colours["ink"]}"><rect width="100%" height="100%" fill="{colours["paper"]}"/>'
+        f'<text x="8" y="18" font-weight="600" fill="{colours["ink"]}">{escape(heading)}</text>'
+        f'<svg y="{_HEADING}" {head[head.index("role=") :]}>{rest}</svg>'
     )
 
 
@@ -78,7 +83,9 @@ def card(data: PackageData) -> str:
         f"<title>{escape(data.name)}</title>"
         f'<rect width="{width}" height="{height}" fill="{LIGHT["paper"]}"/>'
         f'<rect x="60" y="56" width="188" height="60" fill="{MARK}"/>',
-        _text(76, 99, 38, "pkgstats", weight=700),
+        # As wide as its box, whichever face is there to draw it.
+        '<text x="74" y="99" font-size="38" font-weight="700" textLength="160" '
+        'lengthAdjust="spacingAndGlyphs">pkgstats</text>',
         _text(60, 226, size, data.name, weight=700, family=MONO),
         *(_text(60, 290 + 44 * i, 32, line) for i, line in enumerate(lines)),
         f'<path d="M60 400H1140" stroke="{LIGHT["ink"]}" stroke-width="3"/>',
@@ -102,7 +109,7 @@ def _card_figure(data: PackageData) -> list[str]:
         parts.append(_placed(line, 680, 430))
     parts.append(_text(60, 598, 28, " · ".join(facts)))
     if data.simulated:
-        parts.append(_hatched(820, 60, 320, 52))
+        parts.append(_hatched())
         parts.append(_text(980, 95, 28, SIMULATED, anchor="middle"))
     return parts
 
@@ -113,13 +120,13 @@ def _placed(svg: str, x: int, y: int) -> str:
     return f'<g transform="translate({x} {y})" stroke-width="4">{inner}</g>' if inner else ""
 
 
-def _hatched(x: int, y: int, width: int, height: int) -> str:
-    """The frame of everything simulated."""
-    lines = "".join(f"M{x + i} {y - 14}l-10 10" for i in range(10, width, 10))
+def _hatched() -> str:
+    """The edge of everything simulated, and a frame for the words that say so."""
+    lines = "".join(f"M{x} 16l16 -16" for x in range(-16, CARD_SIZE[0], 12))
     return (
-        f'<rect x="{x}" y="{y}" width="{width}" height="{height}" fill="none" '
+        f'<path d="{lines}" stroke="{LIGHT["ink2"]}" stroke-width="3"/>'
+        '<rect x="820" y="60" width="320" height="52" fill="none" '
         f'stroke="{LIGHT["ink2"]}" stroke-width="2" stroke-dasharray="8 5"/>'
-        f'<path d="{lines}" stroke="{LIGHT["ink2"]}" stroke-width="2"/>'
     )
 
 

@@ -296,7 +296,7 @@ def _highest(frame: Frame, values: Sequence[int | None], top: int) -> str:
     step = frame.plot_width / len(values)
     x = frame.left - at * step + step / 2
     text = f"{high:,}"
-    half = len(text) * 4
+    half = len(text) * 4.6
     x = min(max(x, frame.left + half), frame.width - half)
     y = _y(frame, high, top) - 6
     return (

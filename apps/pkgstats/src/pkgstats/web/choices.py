@@ -9,23 +9,19 @@ from urllib.parse import urlencode
 from pkgstats.models import By
 from pkgstats.series import DEFAULT_RANGE, RANGES, default_by
 
-_WORDS = {
-    "30d": ("30 d", "30 days"),
-    "90d": ("90 d", "90 days"),
-    "6m": ("6 m", "6 months"),
-    "12m": ("12 m", "12 months"),
-    "18m": ("18 m", "18 months"),
-}
+_LABELS = {"30d": "30 d", "90d": "90 d", "6m": "6 m", "12m": "12 m", "18m": "18 m"}
+_RESTS = {"d": "ays", "m": "onths"}
 BY_WORDS = {By.DAY: "days", By.WEEK: "weeks", By.MONTH: "months"}
 
 
 class Choice(NamedTuple):
-    """A link of a picker; `words` is the whole of what its short label means."""
+    """A link of a picker."""
 
     label: str
-    words: str
     href: str
     is_chosen: bool
+    rest: str = ""
+    """What makes a whole word of a short label, for those who hear it."""
 
 
 class Chosen(NamedTuple):
@@ -33,10 +29,6 @@ class Chosen(NamedTuple):
 
     range: str
     by: By
-
-    @property
-    def words(self) -> str:
-        return _WORDS[self.range][1]
 
 
 class Picker(NamedTuple):
@@ -70,14 +62,17 @@ class Picker(NamedTuple):
         """Links to the ranges; each comes with the unit that suits it."""
         return [
             Choice(
-                label, words, self.href(Chosen(key, default_by(key)), scale), key == chosen.range
+                label,
+                self.href(Chosen(key, default_by(key)), scale),
+                key == chosen.range,
+                _RESTS[label[-1]],
             )
-            for key, (label, words) in _WORDS.items()
+            for key, label in _LABELS.items()
         ]
 
     def units(self, chosen: Chosen) -> list[Choice]:
         """Links to days, weeks and months of the chosen range."""
         return [
-            Choice(words, f"by {unit}", self.href(Chosen(chosen.range, unit)), unit is chosen.by)
+            Choice(words, self.href(Chosen(chosen.range, unit)), unit is chosen.by)
             for unit, words in BY_WORDS.items()
         ]

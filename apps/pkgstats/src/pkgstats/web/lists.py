@@ -96,13 +96,8 @@ def comparison(found: Comparison, chosen: Chosen, picker: Picker, as_index: bool
         charts=charts,
         ranges=picker.ranges(chosen, scale),
         scales=[
-            Choice("counts", "downloads", picker.href(chosen), not as_index),
-            Choice(
-                f"first {found.by} = 100",
-                f"growth, the first {found.by} as 100",
-                picker.href(chosen, "index"),
-                as_index,
-            ),
+            Choice("counts", picker.href(chosen), not as_index),
+            Choice(f"first {found.by} = 100", picker.href(chosen, "index"), as_index),
         ],
         rows=_rows(found),
         table=_table(found),

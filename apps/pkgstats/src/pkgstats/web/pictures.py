@@ -56,7 +56,8 @@ class Pictures:
             series.name, points, series.by, simulated=series.simulated, size="ml"
         )
         is_dark = request.query_params.get("theme") == "dark"
-        return _answer(request, standalone.chart(drawn, dark=is_dark), SVG, _HOUR_S)
+        heading = svg.title_words(series.name, points, series.by, series.simulated)
+        return _answer(request, standalone.chart(drawn, heading, dark=is_dark), SVG, _HOUR_S)
 
     async def badge(self, request: Request) -> Response:
         """`/badge/NAME.svg`, `?show=version` for another fact than the downloads."""

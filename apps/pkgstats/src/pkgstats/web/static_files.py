@@ -17,7 +17,9 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_NAMES = ("tokens.css", "pkgstats.css", "page.js", "site.js", "icon.svg")
+_NAMES = ("page.js", "site.js", "icon.svg")
+_STYLES = ("tokens.css", "pkgstats.css")
+"""Sent as one file: a page waits for its style, so it shall wait once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class StaticFiles:
     def __init__(self) -> None:
         folder = resources.files("pkgstats.web") / "static"
         contents = {name: (folder / name).read_bytes() for name in _NAMES}
+        contents["style.css"] = b"".join((folder / name).read_bytes() for name in _STYLES)
         contents["hubbub.js"] = client_source()
         contents |= {n: _light(text) for n, text in contents.items() if n.endswith(".js")}
         self._files = {
