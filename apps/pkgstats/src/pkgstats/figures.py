@@ -59,6 +59,7 @@ class Figures:
             return Comparison(
                 names=asked,
                 cards=tuple(self._pages.cards(db, known)),
+                packages=tuple(there),
                 series=_aligned([self._series(db, name, range_, wanted, last) for name in known]),
                 missing=tuple(page for page in found if isinstance(page, NotFound)),
                 range=range_,

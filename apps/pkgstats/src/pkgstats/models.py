@@ -390,6 +390,8 @@ class Comparison:
     names: tuple[str, ...]
     """As asked for, each once."""
     cards: tuple[ResultCard, ...]
+    packages: tuple[PackageData, ...]
+    """The latest version of each card's package, for the facts beside the figures."""
     series: tuple[Series | None, ...]
     missing: tuple[NotFound, ...]
     range: str

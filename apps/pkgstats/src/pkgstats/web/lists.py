@@ -9,7 +9,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from pkgstats.charts import lines, svg
-from pkgstats.models import By, Comparison, PackageList, Point, ResultCard, Series
+from pkgstats.models import By, Comparison, PackageData, PackageList, Point, ResultCard, Series
 from pkgstats.web import words
 from pkgstats.web.choices import Choice, Chosen, Picker
 
@@ -134,9 +134,31 @@ def _rows(found: Comparison) -> list[Row]:
         ),
         Row("Licence", [card.license or "not said" for card in found.cards]),
         Row("Publisher", [card.publisher or "not known" for card in found.cards]),
-        Row("Deprecated", ["yes" if card.deprecated else "no" for card in found.cards]),
+        Row("Modules", [_modules(data) for data in found.packages]),
+        Row("Types", ["included" if data.has_types else "none" for data in found.packages]),
+        Row("Node", [_node(data) for data in found.packages]),
+        Row("Unpacked", [_unpacked(data) for data in found.packages]),
+        Row("Dependencies", [str(_needs(data)) for data in found.packages]),
+        Row("Deprecated", ["yes" if data.deprecated else "no" for data in found.packages]),
     ]
     return [row for row in rows if not row.is_figure or any(row.cells)]
+
+
+def _modules(data: PackageData) -> str:
+    return data.module.value.replace("+", " + ") if data.module else "not said"
+
+
+def _node(data: PackageData) -> str:
+    wanted = next((engine.range for engine in data.engines if engine.name == "node"), None)
+    return words.version_range(wanted) if wanted else "not said"
+
+
+def _unpacked(data: PackageData) -> str:
+    return "not known" if data.unpacked_size is None else words.size(data.unpacked_size)
+
+
+def _needs(data: PackageData) -> int:
+    return sum(item.kind == "dependencies" for item in data.dependencies)
 
 
 def _month(card: ResultCard) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -212,18 +211,14 @@ def _badges(data: PackageData) -> list[str]:
         badges.append(data.module.value.replace("+", " + "))
     if data.has_types:
         badges.append("types included")
-    badges += [f"{_engine(engine.name)} {_range(engine.range)}" for engine in data.engines[:4]]
+    badges += [
+        f"{_engine(engine.name)} {words.version_range(engine.range)}" for engine in data.engines[:4]
+    ]
     return badges
 
 
 def _engine(name: str) -> str:
     return "Node" if name == "node" else name
-
-
-def _range(text: str) -> str:
-    """`>=20.0.0` as it is said; anything less plain stays as the package wrote it."""
-    plain = re.fullmatch(r">=\s*(\d+(?:\.\d+)*?)(?:\.0)*", text)
-    return f"≥ {plain[1]}" if plain else text
 
 
 def _facts(data: PackageData) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
 from pkgstats.models import NOT_AVAILABLE, Block, Origin, OriginState
@@ -53,6 +54,12 @@ def size(count: int) -> str:
             break
         value, unit = value / 1000, bigger
     return f"{count} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def version_range(text: str) -> str:
+    """`>=20.0.0` as it is said; anything less plain stays as the package wrote it."""
+    plain = re.fullmatch(r">=\s*(\d+(?:\.\d+)*?)(?:\.0)*", text)
+    return f"≥ {plain[1]}" if plain else text
 
 
 def day(value: date) -> str:
