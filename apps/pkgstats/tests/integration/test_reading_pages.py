@@ -163,7 +163,7 @@ async def test_a10_range_and_unit_are_links_and_pictures_have_addresses(http: An
     html = (await http.get(f"{MODEL}?range=12m")).text
     assert '<span id="total">134,113</span>' in html
     current = re.findall(r'<a href="([^"]+)" aria-current="true">([^<]+)<', html)
-    assert [text for _, text in current] == ["12 m", "weeks"]
+    assert [text for _, text in current] == ["12 months", "weeks"]
     assert current[0][0] == f"{MODEL}?range=12m#downloads"
     for path in re.findall(r'<a href="(/(?:chart|badge)/[^"]+)"', html):
         answer = await http.get(path.replace("&amp;", "&"))

@@ -9,8 +9,13 @@ from urllib.parse import urlencode
 from pkgstats.models import By
 from pkgstats.series import DEFAULT_RANGE, RANGES, default_by
 
-_LABELS = {"30d": "30 d", "90d": "90 d", "6m": "6 m", "12m": "12 m", "18m": "18 m"}
-_RESTS = {"d": "ays", "m": "onths"}
+_LABELS = {
+    "30d": "30 days",
+    "90d": "90 days",
+    "6m": "6 months",
+    "12m": "12 months",
+    "18m": "18 months",
+}
 BY_WORDS = {By.DAY: "days", By.WEEK: "weeks", By.MONTH: "months"}
 
 
@@ -20,8 +25,6 @@ class Choice(NamedTuple):
     label: str
     href: str
     is_chosen: bool
-    rest: str = ""
-    """What makes a whole word of a short label, for those who hear it."""
 
 
 class Chosen(NamedTuple):
@@ -61,12 +64,7 @@ class Picker(NamedTuple):
     def ranges(self, chosen: Chosen, scale: str = "") -> list[Choice]:
         """Links to the ranges; each comes with the unit that suits it."""
         return [
-            Choice(
-                label,
-                self.href(Chosen(key, default_by(key)), scale),
-                key == chosen.range,
-                _RESTS[label[-1]],
-            )
+            Choice(label, self.href(Chosen(key, default_by(key)), scale), key == chosen.range)
             for key, label in _LABELS.items()
         ]
 
