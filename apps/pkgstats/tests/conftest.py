@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -266,12 +266,14 @@ def start_site(tmp_path_factory: pytest.TempPathFactory) -> StartSite:
         async def open_catalog(settings: Settings, *, demo: bool) -> AsyncIterator[Catalog]:
             yield catalog
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(site_module, "open_catalog", open_catalog)
-            patch.setenv("XDG_STATE_HOME", state_home)
-            settings = Settings(hubbub=hubbub)
-            async with running_site(settings, demo=True, port=port, hubbub_port=0) as site:
-                yield site
+        async with AsyncExitStack() as stack:
+            # Only while it starts: another site may start later with a catalog of its own.
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(site_module, "open_catalog", open_catalog)
+                patch.setenv("XDG_STATE_HOME", state_home)
+                running = running_site(Settings(hubbub=hubbub), demo=True, port=port, hubbub_port=0)
+                site = await stack.enter_async_context(running)
+            yield site
 
     return start
 
@@ -290,13 +292,15 @@ async def site(start_site: StartSite, catalog: SampleCatalog) -> AsyncIterator[S
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def demo_site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     """The whole demonstration, in which no day passes: one for all tests that only read."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-        settings = Settings(world_day_s=86_400)
-        async with running_site(settings, demo=True, port=0, hubbub_port=0) as site:
-            for kind in ("random", "popular", "newest"):
-                await site.catalog.pick(kind)
-            yield site
+    async with AsyncExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+            settings = Settings(world_day_s=86_400)
+            running = running_site(settings, demo=True, port=0, hubbub_port=0)
+            site = await stack.enter_async_context(running)
+        for kind in ("random", "popular", "newest"):
+            await site.catalog.pick(kind)
+        yield site
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
