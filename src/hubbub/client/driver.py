@@ -120,10 +120,14 @@ class Driver:
         self._timer_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def _new_session(self, groups: frozenset[str] = frozenset()) -> ClientSession:
-        prefix = secrets.token_hex(4) + "-"
+    def _new_session(self, before: ClientSession | None = None) -> ClientSession:
+        """`before`: the one whose wishes go on."""
         return ClientSession(
-            self._options, draw=random.random, invocation_prefix=prefix, groups=groups
+            self._options,
+            draw=random.random,
+            invocation_prefix=secrets.token_hex(4) + "-",
+            groups=before.groups.wished if before is not None else (),
+            subscriptions=before.states.subscribed if before is not None else (),
         )
 
     @property
@@ -221,7 +225,7 @@ class Driver:
         for link in links.values():
             link.drop()
         self.pings.give_up()
-        self.session = self._new_session(self.session.groups.wished)
+        self.session = self._new_session(self.session)
         self.listener.on_broken(error)
 
     # --- actions -----------------------------------------------------------------------------

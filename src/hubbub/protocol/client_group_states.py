@@ -104,15 +104,20 @@ class GroupStates:
 
     __slots__ = ("_actions", "_asked", "_own", "_subscribed", "_to_renew", "_views")
 
-    def __init__(self, actions: list[Action]) -> None:
+    def __init__(self, actions: list[Action], wanted: Iterable[str] = ()) -> None:
+        """`wanted`: groups to subscribe to with the first connection."""
         self._actions = actions
         self._asked: dict[tuple[str, bool], int] = {}
         """The last call for a group: to set (True), or to subscribe or unsubscribe."""
         self._own: dict[str, tuple[int, Mapping[str, str]]] = {}
-        self._views: dict[str, GroupView] = {}
-        self._subscribed: set[str] = set()
+        self._subscribed = set(wanted)
         """Those that the service has confirmed, on this connection or an earlier one."""
-        self._to_renew: set[str] = set()
+        self._views = {group: GroupView() for group in self._subscribed}
+        self._to_renew = set(self._subscribed)
+
+    @property
+    def subscribed(self) -> frozenset[str]:
+        return frozenset(self._subscribed)
 
     def own(self, group: str) -> dict[str, str]:
         """What the service has last confirmed; empty if nothing is set. A copy."""

@@ -94,7 +94,8 @@ class ClientSession:
 
     Args:   draw: gives numbers spread evenly over 0 to 1; pauses are spread with it.
             invocation_prefix: makes generated invocation ids unique.
-            groups: to be in from the first connection on.
+            groups, subscriptions: to be in, and to hear the states of, from the first
+            connection on.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class ClientSession:
         draw: Callable[[], float],
         invocation_prefix: str = "",
         groups: Iterable[str] = (),
+        subscriptions: Iterable[str] = (),
     ) -> None:
         options = options or ClientOptions()
         self._options = options
@@ -113,7 +115,7 @@ class ClientSession:
         self.user_id: str | None = None
         self._token: str | None = None
         self.groups = Groups(groups)
-        self.states = GroupStates(self._actions)
+        self.states = GroupStates(self._actions, subscriptions)
         self.streams = Streams(self._actions)
         self.operations = Operations(
             options, self.groups, self.states, self._actions, draw, invocation_prefix
