@@ -97,6 +97,24 @@ async def test_r01_compared_packages_share_one_calendar(demo: Catalog) -> None:
 
 
 @in_module_loop
+async def test_r01_compared_packages_end_on_the_same_day_even_if_one_lags_behind(
+    demo: Catalog,
+) -> None:
+    await demo._store.write(
+        lambda db: db.execute(
+            "DELETE FROM downloads WHERE name = 'left-pad' AND day > '2026-06-27'"
+        )
+    )
+    react, late = (await demo.compare(["react", "left-pad"])).series
+    assert react is not None
+    assert late is not None
+    assert [(p.start, p.end) for p in react.points] == [(p.start, p.end) for p in late.points]
+    assert [point.count is None for point in late.points[-4:]] == [False, True, True, True]
+    assert late.is_at_least
+    assert late.total == sum(point.count or 0 for point in late.points)
+
+
+@in_module_loop
 async def test_r01_no_more_than_six_packages_are_compared(demo: Catalog) -> None:
     names = [item.card.name for item in (await demo.home()).popular]
     assert len((await demo.compare(names)).cards) == 6
