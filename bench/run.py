@@ -332,7 +332,7 @@ def show(measurement: Measurement, result: dict[str, dict[str, float]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="one short round, about 45 seconds")
+    parser.add_argument("--quick", action="store_true", help="one short round, about two minutes")
     parser.add_argument("--save", metavar="NAME", help="name of the file in bench/results")
     parser.add_argument(
         "--only", nargs="+", metavar="SCENARIO", help="for example fanout rest client"
