@@ -112,6 +112,7 @@ async def test_cl_075_cl_079_handler_may_wait_for_answers_while_its_queue_is_ful
         assert done == list(range(30))
 
 
+@pytest.mark.virtual_time
 async def test_cl_079_at_the_hard_limit_the_link_is_left_until_the_queue_has_drained() -> None:
     async def script(peer: FakePeer) -> None:
         asked = await peer.read("sendToGroup")
@@ -126,6 +127,7 @@ async def test_cl_079_at_the_hard_limit_the_link_is_left_until_the_queue_has_dra
             sending = asyncio.ensure_future(client.send_to_group("g", "answered at the very end"))
             await until(lambda: "Recovering" in names_of(seen))
             assert len(messages) < 1_100
+            await asyncio.sleep(10)
             assert len(service.peers) == 1, "not recovered before there is room"
             got = [(await soon(anext(messages))).sequence_id for _ in range(2_999)]
             assert got == list(range(1, 3_000))

@@ -137,7 +137,8 @@ class Dispatcher:
     def lane_filled(self, lane: Lane) -> None:
         if lane.buffer.overflow == "block":
             self._full_lanes.add(lane)
-            self._room.clear()
+            if self._room.is_set():
+                self._room = asyncio.Event()  # a new one: the loop may be another
         self._tell_slow(lane, is_full=True)
         self.regulate_reading()
 
