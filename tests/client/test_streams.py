@@ -352,6 +352,7 @@ async def test_streams_that_nobody_takes_stop_the_reading_and_lose_nothing(hub: 
             for text in texts:
                 async with publisher.open_group_stream("g") as writer:
                     await writer.write(text)
+            await until(lambda: member._dispatcher.is_paused)
             got = [await joined(await anext(streams)) for _ in texts]
             assert got == texts
 
