@@ -88,3 +88,10 @@ async def test_s08_s09_version_in_the_table_opens_its_page(new_tab: Any, demo_si
     await link.click()
     await expect(page.locator(".meta b").first).to_have_text(f"v{version}")
     await expect(page.locator("#release")).to_contain_text("is the latest version")
+
+
+async def test_s17_quality_page_says_what_this_browser_has_seen(
+    new_tab: Any, demo_site: Site
+) -> None:
+    page = await new_tab("/quality", demo_site.url)
+    await expect(page.locator("#measured")).to_contain_text("requests, 0 to other hosts, ")

@@ -163,7 +163,7 @@ def test_no_script_of_ours_has_a_text_over_several_lines() -> None:
     from hubbub.browser import client_source
 
     folder = resources.files("pkgstats.web") / "static"
-    for source in (folder / "page.js", folder / "site.js"):
+    for source in (folder / name for name in ("page.js", "site.js", "quality.js")):
         for line in source.read_text("utf-8").splitlines():
             assert line.count("`") % 2 == 0, line
     code = re.sub(r"/\*.*?\*/|//[^\n]*", "", client_source().decode(), flags=re.DOTALL)

@@ -107,8 +107,10 @@ def own_path(text: str) -> str:
 
 
 def page_number(request: Request, most: int = 10_000) -> int:
+    """The page of a list that is asked for; whatever is no number is the first."""
     text = request.query_params.get("page", "")
-    return min(int(text), most) if text.isdecimal() and int(text) else 1
+    is_number = text.isascii() and text.isdecimal() and len(text) < 10
+    return min(max(int(text), 1), most) if is_number else 1
 
 
 def _environment(static: StaticFiles, now: Callable[[], datetime]) -> Environment:

@@ -17,7 +17,7 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_NAMES = ("page.js", "site.js", "icon.svg")
+_NAMES = ("page.js", "site.js", "quality.js", "icon.svg")
 _STYLES = ("tokens.css", "pkgstats.css")
 """Sent as one file: a page waits for its style, so it shall wait once."""
 

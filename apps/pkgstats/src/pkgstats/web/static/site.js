@@ -10,7 +10,8 @@ theme?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const fields = new URLSearchParams({ back: "/", theme: button.value });
   // The answer leads to a page that nobody needs here: only its cookie counts.
-  await fetch("/theme", { method: "POST", body: fields, redirect: "manual" });
+  await fetch("/theme", { method: "POST", body: fields, redirect: "manual" }).catch((error) =>
+    console.warn("pkgstats: the colours hold for this page only.", error.message));
   if (button.value) document.documentElement.dataset.theme = button.value;
   else delete document.documentElement.dataset.theme;
   document.querySelector("meta[name=color-scheme]").content = button.value || "light dark";
@@ -55,17 +56,3 @@ function watch() {
 }
 
 watch();
-
-// --- the quality page measures itself -----------------------------------------------------------
-
-const measured = document.getElementById("measured");
-if (measured) {
-  const files = performance.getEntriesByType("resource");
-  const others = files.filter((file) => new URL(file.name).host !== location.host).length;
-  const page = performance.getEntriesByType("navigation")[0];
-  const bytes = [page, ...files].reduce((sum, entry) => sum + (entry?.transferSize ?? 0), 0);
-  const nodes = document.querySelectorAll("*").length;
-  measured.textContent =
-    `This page, in your browser: ${files.length + 1} requests, ${others} to other hosts, ` +
-    `${(bytes / 1000).toFixed(1)} kB over the wire, ${nodes} elements.`;
-}
