@@ -1,11 +1,15 @@
 """What a reader meets on every page: without script, on a small screen, with the keyboard."""
 
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import expect
 
+from pkgstats.readme.render import Images, render
 from pkgstats.site import Site
+from pkgstats.sources.recorded import data_text
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -76,3 +80,27 @@ async def test_skip_link_moves_the_focus_to_the_content(new_tab: Any) -> None:
     await page.keyboard.press("Tab")
     await page.keyboard.press("Enter")
     await expect(page.locator("main")).to_be_focused()
+
+
+@pytest.mark.parametrize("images", ["off", "click"])
+async def test_s13_hostile_readme_runs_nothing_and_asks_nobody(
+    new_tab: Any, site: Site, catalog: Any, images: Images
+) -> None:
+    text = data_text("readmes/made-up.hostile.md")
+    readme = render(text, images=images, repo_url="https://code.example/o/n")
+    model = catalog.packages[NAME]
+    catalog.packages["hostile"] = replace(model, name="hostile", readme=readme)
+    page = await new_tab("/about")
+    asked: set[str] = set()
+    opened: list[str] = []
+    page.on("request", lambda request: asked.add(urlsplit(request.url).netloc))
+    page.on("dialog", lambda dialog: opened.append(dialog.message))
+    known = await page.evaluate("Object.keys(window)")
+    await page.goto(f"{site.url}/pkg:hostile")
+    await expect(page.locator("#live")).to_have_text("live")
+    for link in await page.locator(".readme a[href^='#']").all():
+        await link.click()
+    assert opened == []
+    assert await page.evaluate("Object.keys(window)") == known
+    assert await page.evaluate("document.forms.length") == 3  # box, star, colours
+    assert asked == {urlsplit(site.url).netloc}
