@@ -192,7 +192,14 @@ async def everybody(crowd: Crowd) -> None:
 
 def alive() -> Counter[str]:
     gc.collect()
-    return Counter(name for o in gc.get_objects() if (name := type(o).__name__) in OURS)
+    found = Counter(type(o) for o in gc.get_objects())
+    return Counter(
+        {
+            kind.__name__: count
+            for kind, count in found.items()
+            if kind.__name__ in OURS and kind.__module__.startswith("hubbub.")
+        }
+    )
 
 
 async def slow(request: Recorded) -> Reply:

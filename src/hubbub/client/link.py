@@ -51,6 +51,8 @@ class Link:
         self._read = driver.read
         self._counters = driver.counters
         self._is_logged = frames_log.isEnabledFor(logging.DEBUG)
+        self._frames_read = 0
+        """Of the counter of frames, at the last `on_read`."""
         self.transport: Transport | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -114,14 +116,16 @@ class Link:
         self._driver.feed(ce.Received(self.number, message, size))
 
     def on_read(self) -> None:
-        """What the messages of the short way ask for together."""
+        """What the messages of the short way ask for together, if there was one."""
+        if self._counters.frames_in == self._frames_read:
+            return
+        self._frames_read = self._counters.frames_in
         if self._driver.session.heard(self.number, boottime()):
             self._driver.feed(ce.Received(self.number, None))
         self._is_logged = frames_log.isEnabledFor(logging.DEBUG)
 
-    def on_life(self, *, is_pong: bool) -> None:
-        if is_pong:
-            self._driver.pings.answered(boottime())
+    def on_pong(self) -> None:
+        self._driver.pings.answered(boottime())
         self._driver.feed(ce.Received(self.number, None))
 
     def on_lost(self, close_code: int | None, reason: str, *, is_too_large: bool) -> None:

@@ -56,8 +56,9 @@ class Owner(Protocol):
 
     def on_message(self, data: bytes) -> None: ...
 
-    def on_life(self, *, is_pong: bool) -> None:
-        """A frame that is no message: a pong, a ping."""
+    def on_pong(self) -> None:
+        """An answer to `ping`. A ping of the other side is no answer to anything: it says only that
+        this way is open, and is not told."""
 
     def on_read(self) -> None:
         """After the last of the frames that were read together."""
@@ -166,7 +167,7 @@ class Transport(picows.WSListener):
             self._ws.send(self._kind, data)
 
     def ping(self) -> None:
-        """A WebSocket ping; `on_life` comes with the pong."""
+        """A WebSocket ping; `on_pong` comes with the pong."""
         if self._ws is not None:
             self._ws.send_ping()
 
@@ -241,9 +242,10 @@ class Transport(picows.WSListener):
         elif kind is _TEXT or kind is _BINARY or kind is _CONTINUATION:
             self._join(transport, owner, frame)
         else:
-            if kind is _PING:  # picows would answer it without a word to us
+            if kind is _PING:  # picows would answer it without a call, and `on_read` could be lost
                 transport.send_pong(frame.get_payload_as_bytes())
-            owner.on_life(is_pong=kind is _PONG)
+            elif kind is _PONG:
+                owner.on_pong()
 
     def _closed_by_peer(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         data = frame.get_payload_as_bytes()
