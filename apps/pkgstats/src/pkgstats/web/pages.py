@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from markupsafe import Markup
@@ -18,7 +17,6 @@ from pkgstats.models import (
     DayCount,
     Dependency,
     Downloads,
-    FileRow,
     Heading,
     Link,
     NotFound,
@@ -32,32 +30,13 @@ from pkgstats.models import (
     package_group,
 )
 from pkgstats.urls import badge_path, chart_path, csv_path, package_path, share_path
-from pkgstats.web import words
+from pkgstats.web import tables, words
 from pkgstats.web.choices import Choice, Chosen, Picker
+from pkgstats.web.tables import Column, Folder
 
 MAX_VERSION_ROWS = 50
 """A page stays below 1,500 nodes, and there are packages with thousands of versions."""
-MAX_FOLDERS = 15
 MAX_TABLE_ROWS = 92
-BAR_PX_PER_PERCENT = 1.4
-
-
-class Column(NamedTuple):
-    """A column of the versions table."""
-
-    head: str
-    missing: str
-    """The words in the side head when no row has anything to put here."""
-    right: bool
-    cell: Callable[[VersionRow], str]
-
-
-class Folder(NamedTuple):
-    path: str
-    files: int
-    size: int
-    percent: float
-    bar: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +126,7 @@ class NotFoundPage:
 def package_page(
     data: PackageData, series: Series | None, chosen: Chosen, picker: Picker
 ) -> PackagePage:
-    columns, missing = _columns(data.versions)
+    columns, missing = tables.columns(data.versions)
     downloads = data.downloads
     date = data.origin(Block.DATE)
     return PackagePage(
@@ -173,7 +152,7 @@ def package_page(
             for i, row in enumerate(data.versions)
             if i < MAX_VERSION_ROWS or row.tags or row.version == data.version
         ],
-        folders=_folders(data.files),
+        folders=tables.folders(data.files),
     )
 
 
@@ -349,67 +328,3 @@ def _dependencies(rows: Sequence[Dependency]) -> list[tuple[str, list[Dependency
     }
     kinds = [(label, [row for row in rows if row.kind == kind]) for kind, label in labels.items()]
     return [(label, group) for label, group in kinds if group]
-
-
-_COLUMNS: list[tuple[Column, Callable[[VersionRow], object]]] = [
-    (
-        Column(
-            "Published",
-            f"dates: {NOT_AVAILABLE}",
-            False,
-            lambda row: words.day(row.published_at) if row.published_at else "",
-        ),
-        lambda row: row.published_at,
-    ),
-    (Column("Licence", "", False, lambda row: row.license or ""), lambda row: row.license),
-    (Column("Deps", "", True, lambda row: str(row.dependencies)), lambda row: True),
-    (
-        Column(
-            "Unpacked",
-            f"sizes: {NOT_AVAILABLE}",
-            True,
-            lambda row: "" if row.unpacked_size is None else words.size(row.unpacked_size),
-        ),
-        lambda row: row.unpacked_size,
-    ),
-    (
-        Column(
-            "Files", "", True, lambda row: "" if row.file_count is None else str(row.file_count)
-        ),
-        lambda row: row.file_count,
-    ),
-]
-
-
-def _columns(rows: Sequence[VersionRow]) -> tuple[list[Column], list[str]]:
-    """The columns somebody can fill, and the words for those nobody can."""
-    shown, missing = [], []
-    for column, value in _COLUMNS:
-        if any(value(row) is not None for row in rows):
-            shown.append(column)
-        elif column.missing:
-            missing.append(column.missing)
-    return shown, missing
-
-
-def _folders(files: Sequence[FileRow]) -> list[Folder]:
-    """Files added up by folder, two levels deep, largest first."""
-    sums: dict[str, tuple[int, int]] = {}
-    for file in files:
-        parts = file.path.split("/")
-        path = "/".join(parts[: min(2, len(parts) - 1)]) + "/" if len(parts) > 1 else file.path
-        count, size = sums.get(path, (0, 0))
-        sums[path] = count + 1, size + file.size
-    whole = sum(file.size for file in files) or 1
-    ordered = sorted(sums.items(), key=lambda item: (-item[1][1], item[0]))
-    folders = [_folder(path, count, size, whole) for path, (count, size) in ordered[:MAX_FOLDERS]]
-    rest = [sums for _, sums in ordered[MAX_FOLDERS:]]
-    if rest:
-        count, size = sum(c for c, _ in rest), sum(s for _, s in rest)
-        folders.append(_folder(f"{len(rest)} smaller ones", count, size, whole))
-    return folders
-
-
-def _folder(path: str, files: int, size: int, whole: int) -> Folder:
-    percent = 100 * size / whole
-    return Folder(path, files, size, percent, max(1, round(percent * BAR_PX_PER_PERCENT)))
