@@ -174,6 +174,9 @@ def _free_text(text: str, note: str) -> SearchQuery:
         # "@name" followed by one endless word: cut at the word, it would be no search any more.
         if parse(at_word) == SearchQuery(at_word):
             short = at_word
+    # One endless word behind a sign or prefix: what is left without it is the search.
+    while len(short) > 2 and parse(short) != SearchQuery(short):
+        short = (short.partition(":")[2] or short[1:]).lstrip()
     return SearchQuery(short, _notes(note, NOTE_CUT))
 
 

@@ -104,6 +104,15 @@ def test_f04_a_cut_never_turns_a_search_into_something_else(first: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["@" + "a" * 80 + "!?", "pkg:" + "a" * 80 + "?", "@" * 80, "~" + "a" * 300]
+)
+def test_f04_cut_of_one_endless_word_is_still_a_search(text: str) -> None:
+    query = grammar.parse(text)
+    assert isinstance(query, SearchQuery)
+    assert grammar.parse(query.text) == SearchQuery(query.text)
+
+
+@pytest.mark.parametrize(
     ("name", "valid"),
     [
         ("a" * 214, True),
