@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import secrets
 import signal
 import sqlite3
 import sys
@@ -86,8 +87,15 @@ def _parser() -> argparse.ArgumentParser:
         description="Print what happens to a package on a running site, until Ctrl-C.",
     )
     tail.add_argument("name", metavar="NAME", help="the package")
-    tail.add_argument("--site", default=SITE, metavar="URL", help=f"default: {SITE}")
     tail.set_defaults(run=_tail)
+    feed = subcommands.add_parser(
+        "feed",
+        help="follow the picks in the terminal",
+        description="Print picks and new versions of a running site, until Ctrl-C.",
+    )
+    feed.set_defaults(run=_feed)
+    for command in (tail, feed):
+        command.add_argument("--site", default=SITE, metavar="URL", help=f"default: {SITE}")
     return parser
 
 
@@ -133,6 +141,10 @@ async def _tail(args: argparse.Namespace) -> int:
     return await commands.tail(args.site.rstrip("/"), args.name)
 
 
+async def _feed(args: argparse.Namespace) -> int:
+    return await commands.feed(args.site.rstrip("/"))
+
+
 async def _record(args: argparse.Namespace) -> int:
     return await commands.record(args.names, args.to)
 
@@ -155,7 +167,10 @@ def _seconds(text: str) -> float:
 
 async def _site(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
-    settings = Settings(world_day_s=args.day) if args.demo else Settings.from_environ()
+    if args.demo:
+        settings = Settings(world_day_s=args.day, curator=secrets.token_urlsafe(16))
+    else:
+        settings = Settings.from_environ()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -172,6 +187,8 @@ async def _site(args: argparse.Namespace) -> int:
         print(f"hubbub  {site.hubbub_url} (hub {HUB})")
         if site.service is None:
             print(f"        must send the hub's events to {site.url}/eventhandler")
+        if args.demo:
+            print(f"curator {site.url}/curator (key {settings.curator})")
         print(f"page    {site.url}/pkg:{EXAMPLE}")
         print(f"ready {site.url}", flush=True)
         await stop.wait()

@@ -303,13 +303,12 @@ class Catalog:
             await self._refresher.load_all(self._source.release_next())
 
     async def pass_day(self) -> None:
-        """Let a day of the simulated world pass: new counts, releases, a pick."""
+        """Let a day of the simulated world pass: new counts and releases."""
         if not isinstance(self._source, WorldSource):
             return
         await self._refresher.load_all(self._source.advance())
         names = await self._store.read(packages.seen_names)
         await asyncio.wait([self._refresher.downloads(names)])
-        await self.pick("random")
 
     # From the command line
 

@@ -49,8 +49,17 @@ async def tail(site: str, name: str) -> int:
     """Print what happens to a package, until Ctrl-C."""
     if not grammar.is_package_name(name):
         raise CommandFailed(f"{name} is no package name")
+    return await _follow(terminal.tail(site, name))
+
+
+async def feed(site: str) -> int:
+    """Print picks and new versions, until Ctrl-C."""
+    return await _follow(terminal.feed(site))
+
+
+async def _follow(lines: AsyncIterator[str]) -> int:
     try:
-        async for line in terminal.tail(site, name):
+        async for line in lines:
             print(line, flush=True)
     except terminal.SiteUnreachable as error:
         raise CommandFailed(str(error)) from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
 STARTER = ("@azure/web-pubsub-client", "@azure/web-pubsub", "express", "react", "ws")
 MAX_STARTER = 20
+MIN_KEY = 16
 
 
 class InvalidSetting(ValueError):
@@ -34,6 +35,10 @@ class Settings:
     """demo: seconds after which a day of the simulated world passes; 0: never by itself."""
     hubbub: str = ""
     """hubbub connection string; empty: an own hubbub on loopback."""
+    curator: str = field(default="", repr=False)
+    """Key of those who may post picks; empty: nobody may."""
+    official_client: str = ""
+    """Module file of another browser client, which `?client=official` uses; empty: none."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -61,6 +66,8 @@ def _value(name: str, text: str) -> object:
         return _one_of(name, text or "click", ("off", "click", "direct"))
     if name == "world_day_s":
         return _seconds(name, text)
+    if name == "curator" and 0 < len(text) < MIN_KEY:
+        raise InvalidSetting(f"PKGSTATS_CURATOR must have at least {MIN_KEY} characters")
     if name == "starter":
         names = tuple(part for part in text.replace(",", " ").split() if part)
         return names[:MAX_STARTER]

@@ -23,9 +23,11 @@ from hubbub.service import (
     Settings as ServiceSettings,
 )
 from pkgstats.catalog import Catalog, open_catalog
+from pkgstats.live.bot import Bot, LogPoster
 from pkgstats.live.groups import Watchers
 from pkgstats.live.negotiate import HUB
-from pkgstats.live.publisher import publish_changes, publish_watchers
+from pkgstats.live.notices import tell_of_pauses
+from pkgstats.live.publisher import publish_changes, publish_notice, publish_watchers
 from pkgstats.live.upstream import make_handler
 from pkgstats.settings import InvalidSetting, Settings
 from pkgstats.web.app import Live, create_app
@@ -81,13 +83,21 @@ async def running_site(
             handler = make_handler(
                 catalog,
                 watchers,
+                client,
                 access_keys=[access_key(connection_string)],
                 origins=own_origins | set(origins),
             )
-            app = create_app(catalog, Live(client, handler), settings)
-            jobs = [publish_changes(catalog, client), watchers.run()]
+            app = create_app(catalog, Live(client, handler, watchers), settings)
+            bot = Bot(catalog, [LogPoster()])
+            jobs = [
+                publish_changes(catalog, client),
+                watchers.run(),
+                tell_of_pauses(catalog, lambda text: publish_notice(client, text)),
+            ]
             if demo:
-                jobs.append(_pass_days(catalog, watchers, settings.world_day_s))
+                jobs.append(_pass_days(catalog, bot, watchers, settings.world_day_s))
+            else:
+                jobs.append(bot.run())
             async with _tasks(app, web_socket, jobs, service):
                 yield Site(
                     url=f"http://{LOOPBACK}:{web_port}",
@@ -121,7 +131,7 @@ async def _hubbub(
             EventHandlerSettings(
                 url_template=f"http://{LOOPBACK}:{web_port}/eventhandler",
                 user_event_pattern="*",
-                system_events=("connect", "disconnected"),
+                system_events=("connect", "connected", "disconnected"),
             ),
         )
     )
@@ -167,12 +177,18 @@ async def _tasks(
             await asyncio.wait([serving])
 
 
-async def _pass_days(catalog: Catalog, watchers: Watchers, day_s: float) -> None:
+async def _pass_days(catalog: Catalog, bot: Bot, watchers: Watchers, day_s: float) -> None:
     """Move the simulated world while somebody looks; whoever comes first sees all of it."""
     while True:
         await watchers.present.wait()
         await asyncio.sleep(day_s)
-        await catalog.pass_day()
+        await pass_demo_day(catalog, bot)
+
+
+async def pass_demo_day(catalog: Catalog, bot: Bot) -> None:
+    """A day of the simulated world: new counts, releases, and a pick."""
+    await catalog.pass_day()
+    await bot.pick_next()
 
 
 class _Server(uvicorn.Server):

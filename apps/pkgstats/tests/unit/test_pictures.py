@@ -151,8 +151,8 @@ def test_s22_credits_are_direct_needs_first_then_theirs() -> None:
 
 
 def test_scripts_are_served_without_comments_and_say_the_same() -> None:
-    script = b"/* a\n b */\nconst a = 1; // stays\n  // goes\n\n  f(a);\n"
-    assert _light(script) == b"const a = 1; // stays\nf(a);\n"
+    script = b"/* a\n b */\nconst a = 1; // goes\n  // goes\n\n  f(a, '; // stays');\n"
+    assert _light(script) == b"const a = 1;\nf(a, '; // stays');\n"
     files = StaticFiles()
     assert files.packed_size("page.js") < 5_000
 
@@ -163,7 +163,7 @@ def test_no_script_of_ours_has_a_text_over_several_lines() -> None:
     from hubbub.browser import client_source
 
     folder = resources.files("pkgstats.web") / "static"
-    for source in (folder / name for name in ("page.js", "site.js", "quality.js")):
+    for source in (item for item in folder.iterdir() if item.name.endswith(".js")):
         for line in source.read_text("utf-8").splitlines():
             assert line.count("`") % 2 == 0, line
     code = re.sub(r"/\*.*?\*/|//[^\n]*", "", client_source().decode(), flags=re.DOTALL)

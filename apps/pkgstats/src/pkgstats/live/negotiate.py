@@ -5,14 +5,22 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hubbub.appserver import ServiceClient
-from pkgstats.grammar import PackageQuery
+from pkgstats.grammar import HomeQuery, PackageQuery
 from pkgstats.models import package_group
 from pkgstats.urls import read_path
 
 HUB = "pkgstats"
 JOIN_ROLE = "webpubsub.joinLeaveGroup."
+SEND_ROLE = "webpubsub.sendToGroup."
+BOT_GROUP = "feed.bot"
+NEWEST_GROUP = "feed.newest"
+FEED_GROUPS = (NEWEST_GROUP, "feed.popular", "feed.random", BOT_GROUP)
+CURATOR_PAGE = "/curator"
+TERMINAL = "terminal-"
+"""Begins the user ids of `tail` and `feed`: bars for readers of pages are not for them."""
 VISITOR_COOKIE = "pkgstats_visitor"
 VISITOR_COOKIE_LIFE_S = 365 * 24 * 3600
 TOKEN_LIFE_MINUTES = 10
@@ -39,16 +47,42 @@ def is_same_origin(headers: Mapping[str, str], host: str) -> bool:
     return origin is None or origin.rpartition("://")[2] == host
 
 
-def group_of(page: str) -> str | None:
-    """The group of the page with this path; None: a page that shows nothing live."""
-    route = read_path(page)
-    return package_group(route.name) if isinstance(route, PackageQuery) else None
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a page may do: join these groups by itself, send to those, be in these from the start."""
+
+    joins: tuple[str, ...] = ()
+    sends: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
-def access_url(client: ServiceClient, visitor: str, group: str | None) -> str:
-    """A Client Access URL that opens this one group for listening and nothing else."""
-    roles = [JOIN_ROLE + group] if group else []
+def grant_for(page: str, *, is_curator: bool = False) -> Grant:
+    """The fewest rights for the page with this path and query.
+
+    A package's page joins its group; home, feed and the curator's page are in the feeds' groups
+    from the start. Pages with many packages say `watch`, and are added by the site.
+    """
+    path, _, query = page.partition("?")
+    if path == CURATOR_PAGE:
+        return Grant(sends=(BOT_GROUP,), groups=(BOT_GROUP,)) if is_curator else Grant()
+    if path == "/feed":
+        return Grant(groups=FEED_GROUPS)
+    match read_path(path, query):
+        case PackageQuery(name):
+            return Grant(joins=(package_group(name),))
+        case HomeQuery():
+            return Grant(groups=FEED_GROUPS)
+    return Grant()
+
+
+def access_url(client: ServiceClient, user_id: str, grant: Grant) -> str:
+    """A Client Access URL with exactly these rights."""
+    roles = [JOIN_ROLE + group for group in grant.joins]
+    roles += [SEND_ROLE + group for group in grant.sends]
     access = client.get_client_access_token(
-        user_id=visitor, roles=roles, minutes_to_expire=TOKEN_LIFE_MINUTES
+        user_id=user_id,
+        roles=roles,
+        groups=grant.groups,
+        minutes_to_expire=TOKEN_LIFE_MINUTES,
     )
     return access.url

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from hubbub.appserver import RequestError, ServiceClient
 from pkgstats.catalog import Catalog
+from pkgstats.live.negotiate import TERMINAL
 from pkgstats.models import OutboxRow, package_group
 
 _log = logging.getLogger(__name__)
+
+READERS = f"not startswith(userId, '{TERMINAL}')"
+"""The filter that fits pages: a bar across the page is nothing for a terminal."""
 
 
 async def publish_changes(catalog: Catalog, client: ServiceClient) -> None:
@@ -36,20 +42,24 @@ async def publish_changes(catalog: Catalog, client: ServiceClient) -> None:
 
 
 async def publish_watchers(client: ServiceClient, name: str, count: int) -> None:
-    """Tell a package's pages how many people have one open.
-
-    Without an id: it isn't kept anywhere, the next one replaces it, so a lost one is no harm.
-    """
-    message = {
-        "v": 1,
-        "t": "watchers",
-        "at": datetime.now(UTC).isoformat(),
-        "data": {"count": count},
-    }
+    """Tell a package's pages how many people have one open."""
     try:
-        await client.send_to_group(package_group(name), message)
+        await client.send_to_group(package_group(name), _fleeting("watchers", {"count": count}))
     except RequestError as error:
         _log.warning("watcher count not sent: name=%s error=%s", name, error)
+
+
+async def publish_notice(client: ServiceClient, text: str) -> None:
+    """Show a bar with this text on every open page; "" takes it away."""
+    try:
+        await client.send_to_all(_fleeting("notice", {"text": text}), filter=READERS)
+    except RequestError as error:
+        _log.warning("notice not sent: error=%s", error)
+
+
+def _fleeting(t: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """A message without an id: it is kept nowhere, the next one replaces it, a lost one is no harm."""
+    return {"v": 1, "t": t, "at": datetime.now(UTC).isoformat(), "data": dict(data)}
 
 
 async def _send(client: ServiceClient, row: OutboxRow) -> None:
@@ -59,4 +69,4 @@ async def _send(client: ServiceClient, row: OutboxRow) -> None:
         case "user":
             await client.send_to_user(row.target, row.envelope())
         case "all":
-            await client.send_to_all(row.envelope())
+            await client.send_to_all(row.envelope(), filter=READERS)

@@ -19,13 +19,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hubbub.appserver import EventHandler, ServiceClient
 from pkgstats.catalog import Catalog
 from pkgstats.live import negotiate
+from pkgstats.live.groups import Watchers
 from pkgstats.settings import Settings
 from pkgstats.web import api, feeds, pages
 from pkgstats.web.about import AboutPages
+from pkgstats.web.curator import CuratorPages
 from pkgstats.web.pictures import Pictures
 from pkgstats.web.reading import ReadingPages
 from pkgstats.web.render import Renderer
-from pkgstats.web.visitor import VisitorPages, remember
+from pkgstats.web.visitor import VisitorPages, remember, visitor_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Live:
 
     client: ServiceClient
     handler: EventHandler
+    watchers: Watchers
 
     def socket_origin(self) -> str:
         """Scheme, host and port to which pages connect."""
@@ -43,14 +46,16 @@ class Live:
 
 def create_app(catalog: Catalog, live: Live, settings: Settings) -> ASGIApp:
     """The site as an ASGI app; catalog and live parts belong to the caller."""
-    renderer = Renderer(catalog)
-    site = _Site(live, renderer)
+    renderer = Renderer(catalog, official_client=settings.official_client)
+    curators = CuratorPages(settings.curator, renderer, live.client, live.watchers)
+    site = _Site(live, renderer, curators)
     reading = ReadingPages(catalog, renderer)
     app = Starlette(
         routes=[
             Route("/static/{name}", site.static),
             *AboutPages(catalog, renderer).routes(),
             *VisitorPages(catalog, renderer).routes(),
+            *curators.routes(),
             *feeds.routes(catalog),
             *Pictures(catalog).routes(),
             Route("/compare", reading.compare_form),
@@ -71,9 +76,10 @@ def create_app(catalog: Catalog, live: Live, settings: Settings) -> ASGIApp:
 class _Site:
     """What is no page: files, tokens, errors."""
 
-    def __init__(self, live: Live, renderer: Renderer) -> None:
+    def __init__(self, live: Live, renderer: Renderer, curators: CuratorPages) -> None:
         self._live = live
         self._renderer = renderer
+        self._curators = curators
 
     async def static(self, request: Request) -> Response:
         answer = self._renderer.static.answer(request)
@@ -85,12 +91,16 @@ class _Site:
         """`{"url": …}`: a Client Access URL for the page that asks."""
         if not negotiate.is_same_origin(request.headers, request.url.netloc):
             raise HTTPException(HTTPStatus.FORBIDDEN, "Only pages of this site may ask.")
-        known = negotiate.visitor_id(request.cookies.get(negotiate.VISITOR_COOKIE))
+        grant = negotiate.grant_for(
+            request.query_params.get("for", "/"), is_curator=self._curators.is_curator(request)
+        )
+        known = visitor_of(request)
+        is_terminal = request.query_params.get("as") == "terminal"
         visitor = known or negotiate.new_visitor_id()
-        group = negotiate.group_of(request.query_params.get("for", "/"))
-        url = negotiate.access_url(self._live.client, visitor, group)
+        user_id = negotiate.TERMINAL + visitor if is_terminal else visitor
+        url = negotiate.access_url(self._live.client, user_id, grant)
         answer = JSONResponse({"url": url}, headers={"cache-control": "no-store"})
-        if known is None:
+        if known is None and not is_terminal:
             remember(request, answer, visitor)
         return answer
 

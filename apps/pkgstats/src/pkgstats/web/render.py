@@ -36,9 +36,10 @@ _STATE_MARKS = {
 class Renderer:
     """Makes the pages; holds the templates and the static files."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, official_client: str = "") -> None:
+        """`official_client`: file of another client module, see `Settings`."""
         self._catalog = catalog
-        self.static = StaticFiles()
+        self.static = StaticFiles(official_client)
         self._templates = _environment(self.static, catalog.now)
 
     def html(
@@ -121,6 +122,7 @@ def _environment(static: StaticFiles, now: Callable[[], datetime]) -> Environmen
         undefined=StrictUndefined,
         trim_blocks=True,
     )
+    environment.globals["has_official"] = static.has("official.js")
     environment.filters |= {
         "age": lambda value: words.age(value, now()),
         "block_words": lambda block: words.BLOCK_WORDS[block],

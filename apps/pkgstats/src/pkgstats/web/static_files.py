@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,9 +19,21 @@ _TYPES = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_NAMES = ("page.js", "site.js", "quality.js", "icon.svg")
+_NAMES = ("quality.js", "icon.svg")
 _STYLES = ("tokens.css", "pkgstats.css")
 """Sent as one file: a page waits for its style, so it shall wait once."""
+_SCRIPTS = {
+    "page.js": ("page.js", "site.js"),
+    "package.js": ("page.js", "package.js", "site.js"),
+    "lists.js": ("page.js", "lists.js", "site.js"),
+    "home.js": ("page.js", "lists.js", "home.js", "site.js"),
+    "results.js": ("page.js", "lists.js", "results.js", "site.js"),
+    "curator.js": ("page.js", "curator.js", "site.js"),
+}
+"""What a kind of page loads, and the files it is made of: one request, one scope."""
+
+
+_REMARK = re.compile(r"([;,{(]) // [^\"'`]*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +46,17 @@ class StaticFile:
 class StaticFiles:
     """The few files of the pages, in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, official_client: str = "") -> None:
+        """`official_client`: path of a module that pages may load in the place of hubbub's own."""
         folder = resources.files("pkgstats.web") / "static"
         contents = {name: (folder / name).read_bytes() for name in _NAMES}
         contents["style.css"] = b"".join((folder / name).read_bytes() for name in _STYLES)
+        for name, parts in _SCRIPTS.items():
+            contents[name] = b"\n".join((folder / part).read_bytes() for part in parts)
         contents["hubbub.js"] = client_source()
         contents |= {n: _light(text) for n, text in contents.items() if n.endswith(".js")}
+        if official_client:
+            contents["official.js"] = Path(official_client).read_bytes()
         self._files = {
             name: StaticFile(content, _TYPES[name.rpartition(".")[2]], _version(content))
             for name, content in contents.items()
@@ -46,6 +65,9 @@ class StaticFiles:
     def address(self, name: str) -> str:
         """An address that changes with the content, so that it may be kept for ever."""
         return f"/static/{name}?v={self._files[name].version}"
+
+    def has(self, name: str) -> bool:
+        return name in self._files
 
     def packed_size(self, name: str) -> int:
         """Bytes of the file as it travels."""
@@ -67,10 +89,10 @@ class StaticFiles:
 
 
 def _light(script: bytes) -> bytes:
-    """A script without its comment lines and indentation: a fifth less to load.
+    """A script without its comments and indentation: a fifth less to load.
 
-    Holds for scripts whose comments stand on lines of their own and that have no text over
-    several lines; a test keeps ours that way.
+    Holds for scripts that have no text over several lines; a test keeps ours that way. So behind
+    a comment at the end of a line there is no quote: else it could be part of a text.
     """
     kept, in_comment = [], False
     for line in script.decode().splitlines():
@@ -78,7 +100,7 @@ def _light(script: bytes) -> bytes:
         if in_comment or text.startswith("/*"):
             in_comment = not text.endswith("*/")
         elif text and not text.startswith("//"):
-            kept.append(text)
+            kept.append(_REMARK.sub(r"\1", text))
     return "\n".join(kept).encode() + b"\n"
 
 

@@ -40,7 +40,7 @@ class VisitorPages:
 
     async def change(self, request: Request) -> Response:
         """Star or unstar one package, then back to where the visitor was."""
-        form = await _form(request)
+        form = await read_form(request)
         name, back = form.get("name", ""), own_path(form.get("back", "/watch"))
         answer = RedirectResponse(back, HTTPStatus.SEE_OTHER)
         visitor = visitor_of(request)
@@ -57,7 +57,7 @@ class VisitorPages:
 
     async def theme(self, request: Request) -> Response:
         """Light, dark, or what the system says."""
-        form = await _form(request)
+        form = await read_form(request)
         answer = RedirectResponse(own_path(form.get("back", "/")), HTTPStatus.SEE_OTHER)
         chosen = form.get("theme", "")
         if chosen in THEMES:
@@ -84,7 +84,7 @@ def remember(request: Request, answer: Response, visitor: str) -> None:
     )
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def read_form(request: Request) -> dict[str, str]:
     """The fields of a small form of one of our own pages."""
     if not negotiate.is_same_origin(request.headers, request.url.netloc):
         raise HTTPException(HTTPStatus.FORBIDDEN, "Only pages of this site may do that.")

@@ -1,33 +1,50 @@
-// What moves on a page of pkgstats. Without this file every page still works.
+// What every page of pkgstats has in common: its connection, its notices, its box. Without script
+// every page still works. Another file adds what moves on this kind of page (`page`, `SHOW`).
 
-const group = document.body.dataset.group; // "pkg:NAME" on the page of a package, else nothing
+const { dataset } = document.body;
 const badge = document.getElementById("live");
-const total = document.getElementById("total");
 const said = document.getElementById("said");
 const SAY_EVERY_MS = 30_000;
 const MARK_MS = 6_000;
-const REFRESH_AFTER_MS = 1_000;
+const CLOSED_ON_PURPOSE = 1000;
 const VERSION = /^[0-9A-Za-z][0-9A-Za-z.+-]{0,63}$/;
-const WORDS = { live: "live", retry: "reconnecting", off: "not live", stopped: "stopped" };
+const WORDS = {
+  live: "live",
+  retry: "reconnecting",
+  off: "not live",
+  closed: "disconnected",
+  stopped: "stopped",
+  paused: "paused",
+};
 
-let lastId = Number(document.body.dataset.lastId ?? 0);
+let lastId = Number(dataset.lastId ?? 0);
+let lastTold = 0; // of what is sent to this visitor: its ids are told apart from those of groups
 let client = null;
+let connectionId = "";
 let isOpen = false;
 let connections = 0;
+let lostGroup = "";
+
+/** What this kind of page adds. `follow`: said at each connection; `refresh`: the page read again. */
+const page = { follow: async () => {}, refresh: async () => {}, refreshAfterMs: 1_000, isPaused: false };
 
 // --- what changes -------------------------------------------------------------------------------
 
 const marks = new Map();
 
-/** Put new text into a box and swipe it with the highlighter for six seconds. */
-function change(box, text) {
-  if (!box || box.textContent === text) return;
-  box.textContent = text;
+/** Swipe a box with the highlighter for six seconds. */
+function mark(box) {
   clearTimeout(marks.get(box));
   box.classList.remove("changed");
   void box.offsetWidth; // a second change in a row swipes again
   box.classList.add("changed");
   marks.set(box, setTimeout(() => box.classList.remove("changed"), MARK_MS));
+}
+
+function change(box, text) {
+  if (!box || box.textContent === text) return;
+  box.textContent = text;
+  mark(box);
 }
 
 let sentence = "";
@@ -37,7 +54,7 @@ let spokenAt = -SAY_EVERY_MS;
 /** Tell screen readers, at most once in thirty seconds; the newest sentence wins. */
 function say(text) {
   sentence = text;
-  if (sayTimer || !said) return;
+  if (sayTimer) return;
   const wait = Math.max(0, spokenAt + SAY_EVERY_MS - performance.now());
   sayTimer = setTimeout(() => {
     said.textContent = sentence;
@@ -48,58 +65,71 @@ function say(text) {
 
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
+const isText = (value) => typeof value === "string" && value.length > 0 && value.length <= 500;
+const isVersion = (value) => typeof value === "string" && VERSION.test(value);
+const isPath = (value) => typeof value === "string" && /^\/(?![/\\])/.test(value);
+const make = (tag, facts) => Object.assign(document.createElement(tag), facts);
 
-function showDownloads(data) {
-  if (!total || !isCount(data.total)) return;
-  const text = data.total.toLocaleString("en-US");
-  change(total, text);
-  say(`Downloads in the last 30 days: ${text}.`);
+// --- notices: over the page, so that nothing jumps -----------------------------------------------
+
+const notices = document.getElementById("notices");
+const rows = new Map();
+const MAX_NOTICES = 3;
+
+/** One notice for each key; no text: it goes. `act`: a link or button beside it. */
+function notify(key, text, act) {
+  rows.get(key)?.remove();
+  rows.delete(key);
+  if (!text) return;
+  const row = make("p", { className: "banner" });
+  const close = make("button", { className: "btn low", textContent: "Close", onclick: () => notify(key) });
+  row.append(make("span", { textContent: text }), ...(act ? [act] : []), close);
+  rows.set(key, row);
+  notices.append(row);
+  if (rows.size > MAX_NOTICES) notify(rows.keys().next().value);
+  say(text);
 }
 
-/** Offer the new version; the page doesn't jump. */
-function showRelease(data) {
-  const banner = document.getElementById("release");
-  const { version } = data;
-  if (!banner || typeof version !== "string" || !VERSION.test(version)) return;
-  if (version === document.body.dataset.version) return;
-  banner.querySelector("b").textContent = version;
-  document.getElementById("release-words").textContent = "has just been published.";
-  const link = banner.querySelector("a");
-  link.textContent = `Show ${version}`;
-  link.href = `${document.body.dataset.home}/v/${encodeURIComponent(version)}`;
-  banner.hidden = false;
-  say(`${version} has just been published.`);
+/** Of packages that the visitor watches; the page of such a package has a banner of its own. */
+function tellRelease({ name, version, href }) {
+  if (!isText(name) || !isVersion(version) || !isPath(href) || dataset.group === `pkg:${name}`) return;
+  notify(name, `${name} ${version} has just been published.`, make("a", { className: "btn low", href, textContent: "Show it" }));
 }
 
-function showWatchers(data) {
-  const box = document.getElementById("watchers");
-  if (!box || !isCount(data.count) || data.count === 0) return;
-  const people = data.count === 1 ? "1 person watches" : `${data.count.toLocaleString("en-US")} people watch`;
-  box.textContent = `${people} this page`;
-  box.hidden = false;
+function tellNotice({ text }) {
+  if (text === "" || isText(text)) notify("notice", text);
 }
 
-const redraw = () => {};
-const SHOW = {
-  downloads: showDownloads,
-  release: showRelease,
-  watchers: showWatchers,
-  deprecated: redraw,
-  package: redraw,
-  readme: redraw,
-};
+/** By kind of message: what was sent to this visitor or to everybody, and what to the page's groups. */
+const TELL = { release: tellRelease, notice: tellNotice };
+const SHOW = {};
 
-/** One message of the group. It comes from outside: nothing of it is trusted but checked values. */
-function receive(message) {
-  if (!isObject(message) || !isObject(message.data) || !Object.hasOwn(SHOW, message.t)) return;
-  if (message.simulated && !("simulated" in document.body.dataset)) return;
+/** The envelope comes from outside: nothing of it is trusted but checked values. */
+function accept(message, kinds) {
+  if (!isObject(message) || !isObject(message.data) || !Object.hasOwn(kinds, message.t)) return false;
+  if (message.simulated && !("simulated" in dataset)) return false;
   const { id } = message;
-  if (id !== undefined && id !== null) {
-    if (!Number.isSafeInteger(id) || id <= lastId) return; // the page contains it already
-    lastId = id;
+  return id === undefined || id === null || Number.isSafeInteger(id);
+}
+
+function receive(message, group) {
+  if (!accept(message, SHOW)) return;
+  if (page.isPaused) return void (page.hasMissed = true);
+  if (message.id) {
+    if (message.id <= lastId) return; // the page contains it already
+    lastId = message.id;
     if (message.t !== "watchers") refreshSoon();
   }
-  SHOW[message.t](message.data);
+  SHOW[message.t](message.data, group);
+}
+
+function receiveOwn(message) {
+  if (!accept(message, TELL)) return;
+  if (message.id) {
+    if (message.id <= lastTold) return;
+    lastTold = message.id;
+  }
+  TELL[message.t](message.data);
 }
 
 // --- what the server drew: charts and tables, fetched again -------------------------------------
@@ -109,63 +139,61 @@ let refreshTimer = 0;
 function refreshSoon() {
   refreshTimer ||= setTimeout(() => {
     refreshTimer = 0;
-    refresh().catch((error) => console.warn("pkgstats: the page couldn't be read again.", error.message));
-  }, REFRESH_AFTER_MS * (1 + Math.random()));
+    page.refresh().catch((error) => console.warn("pkgstats: the page couldn't be read again.", error.message));
+  }, page.refreshAfterMs * (1 + Math.random()));
 }
 
-/** Read the page of this version again; take over its drawn parts and what was missed. */
-async function refresh() {
-  const { home, version } = document.body.dataset;
-  const answer = await fetch(`${home}/v/${encodeURIComponent(version)}${location.search}`);
+/** The page as the server makes it now; undefined: it can't be had, or is older than this one. */
+async function fetchAgain(address) {
+  const answer = await fetch(address);
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  const freshId = Number(fresh.body.dataset.lastId ?? 0);
-  if (freshId < lastId) return;
+  return Number(fresh.body.dataset.lastId ?? lastId) < lastId ? undefined : fresh;
+}
+
+/** Take over the parts that differ. */
+function takeParts(fresh) {
   for (const part of document.querySelectorAll("[data-part]")) {
     const next = fresh.getElementById(part.id);
     if (!next || next.isEqualNode(part)) continue;
     next.querySelector("details")?.toggleAttribute("open", part.querySelector("details")?.open ?? false);
     part.replaceWith(document.adoptNode(next));
   }
-  const figure = fresh.getElementById("total")?.textContent;
-  if (figure && freshId > lastId) change(total, figure);
-  lastId = freshId;
-  if (fresh.body.dataset.latest && fresh.body.dataset.latest !== document.body.dataset.latest)
-    showRelease({ version: fresh.body.dataset.latest });
 }
 
 // --- the connection -----------------------------------------------------------------------------
 
 function state(name) {
-  if (!badge) return;
   badge.dataset.state = name;
   badge.textContent = WORDS[name];
   badge.hidden = false;
 }
 
-/** Asked before each connection: a token that opens this page's group and nothing else. */
+/** Asked before each connection: a token with the few rights of this page. */
 async function getClientAccessUrl() {
-  const answer = await fetch(`/negotiate?for=${encodeURIComponent(location.pathname)}`);
+  const answer = await fetch(`/negotiate?for=${encodeURIComponent(location.pathname + location.search)}`);
   if (!answer.ok) throw new Error(`/negotiate answered ${answer.status}`);
   return (await answer.json()).url;
 }
 
-async function follow() {
-  if (group) {
-    await client.joinGroup(group);
-    await client.sendEvent("watch", { name: group.slice("pkg:".length) }, "json");
-    if (connections > 1) refreshSoon(); // something may have been missed in between
-  }
-  state("live");
-}
-
-function onConnected() {
+async function onConnected(event) {
   isOpen = true;
+  connectionId = event.connectionId;
   connections += 1;
-  follow().catch((error) => {
-    console.warn("pkgstats: this page couldn't join its group.", error.message);
-    if (isOpen) state("off");
-  });
+  notify("stopped");
+  try {
+    // The client rejoins the groups it has joined; what the site joined for us, we ask for again.
+    await page.follow(connections === 1);
+    if (lostGroup) throw new Error(`${lostGroup} can't be joined again`);
+    if (connections > 1) refreshSoon(); // something may have been missed in between
+    state(page.isPaused ? "paused" : "live");
+  } catch (error) {
+    console.warn("pkgstats: this page can't follow what it shows.", error.message);
+    if (!isOpen) return;
+    state("off");
+    const again = make("a", { className: "btn low", href: location.href, textContent: "Reload" });
+    notify("stopped", "This page may miss changes from here on.", again);
+  }
 }
 
 function lost(name) {
@@ -173,22 +201,39 @@ function lost(name) {
   state(name);
 }
 
+function onDisconnected({ closeCode, message }) {
+  lost("retry");
+  if (closeCode !== CLOSED_ON_PURPOSE || !message) return;
+  // Somebody wants it so: coming back at once would be rude.
+  state("closed");
+  client.stop();
+  const retry = make("button", { className: "btn low", textContent: "Connect again", onclick: start });
+  const reason = isText(message.message) ? `: ${message.message}` : "";
+  notify("stopped", `Disconnected by the site${reason}.`, retry);
+}
+
 async function connect() {
-  const { WebPubSubClient } = await import(document.body.dataset.client);
-  client = new WebPubSubClient({ getClientAccessUrl }, { autoRejoinGroups: false });
+  const { WebPubSubClient } = await import(clientAddress());
+  client = new WebPubSubClient({ getClientAccessUrl });
   client.on("connected", onConnected);
   client.on("recovering", () => lost("retry"));
   client.on("recovered", () => {
     isOpen = true;
-    state("live");
+    state(page.isPaused ? "paused" : "live");
   });
-  client.on("disconnected", () => lost("retry"));
+  client.on("disconnected", onDisconnected);
   client.on("stopped", () => lost("stopped"));
-  client.on("group-message", (event) => {
-    if (event.message.group === group) receive(event.message.data);
-  });
+  client.on("rejoin-group-failed", ({ group }) => (lostGroup = group));
+  client.on("group-message", ({ message }) => receive(message.data, message.group));
+  client.on("server-message", ({ message }) => receiveOwn(message.data));
   await start();
 }
+
+/** `?client=official`: another client with the same names, where the site has been given one. */
+const clientAddress = () =>
+  new URLSearchParams(location.search).get("client") === "official" && dataset.official
+    ? dataset.official
+    : dataset.client;
 
 /** The first connection isn't tried again by the client, so it is here, ever more slowly. */
 async function start() {
@@ -205,17 +250,13 @@ async function start() {
   }
 }
 
-let connecting = null;
-const connectOnce = () =>
-  (connecting ??= connect().catch((error) => {
-    state("off");
-    console.warn("pkgstats: no live parts on this page.", error.message);
-  }));
-
 // Goodbye in words: else hubbub keeps the session for its return, and the reader counts as watching.
 addEventListener("pagehide", () => client?.stop());
 addEventListener("pageshow", (event) => event.persisted && client && start());
-if (group) connectOnce();
+connect().catch((error) => {
+  state("off");
+  console.warn("pkgstats: no live parts on this page.", error.message);
+});
 
 // --- the box ------------------------------------------------------------------------------------
 
@@ -258,31 +299,28 @@ async function suggest() {
 
 /** The words that were typed stand out in a name. */
 function marked(name, text) {
-  const span = Object.assign(document.createElement("span"), { className: "name" });
+  const span = make("span", { className: "name" });
   const wanted = text.toLowerCase().replace(/^pkg:/, "").split(/\s+/).filter(Boolean);
   const at = wanted.map((word) => [name.toLowerCase().indexOf(word), word.length]).find(([i]) => i >= 0);
   if (!at) return Object.assign(span, { textContent: name });
-  const [start, length] = at;
-  const mark = Object.assign(document.createElement("mark"), { textContent: name.slice(start, start + length) });
-  span.append(name.slice(0, start), mark, name.slice(start + length));
+  const [begin, length] = at;
+  const found = make("mark", { textContent: name.slice(begin, begin + length) });
+  span.append(name.slice(0, begin), found, name.slice(begin + length));
   return span;
 }
 
 function draw(items, text) {
-  const rows = items.filter((item) => /^\/(?!\/)/.test(item.href)).slice(0, LIMIT).map((item, i) => {
-    const row = document.createElement("li");
-    row.id = `s${i}`;
-    row.role = "option";
-    row.ariaSelected = "false";
+  const options = items.filter((item) => isPath(item.href)).slice(0, LIMIT).map((item, i) => {
+    const row = make("li", { id: `s${i}`, role: "option", ariaSelected: "false" });
     row.dataset.href = item.href;
-    const note = Object.assign(document.createElement("span"), { className: "quiet small" });
+    const note = make("span", { className: "quiet small" });
     note.textContent = item.version ? `v${item.version}` : item.kind === "package" ? "name only" : item.kind;
     row.append(marked(item.text, text), note);
     return row;
   });
-  list.replaceChildren(...rows);
+  list.replaceChildren(...options);
   pick(-1);
-  box.setAttribute("aria-expanded", rows.length > 0);
+  box.setAttribute("aria-expanded", options.length > 0);
 }
 
 function pick(index) {
@@ -317,7 +355,6 @@ function onKey(event) {
 
 if (box && list) {
   box.addEventListener("input", suggest);
-  box.addEventListener("focus", connectOnce, { once: true });
   box.addEventListener("blur", close);
   box.addEventListener("keydown", onKey);
   list.addEventListener("mousedown", (event) => {
@@ -332,22 +369,5 @@ if (box && list) {
     event.preventDefault();
     box.focus();
     box.select();
-  });
-}
-
-// --- the install line ---------------------------------------------------------------------------
-
-const copy = document.getElementById("copy");
-if (copy && navigator.clipboard) {
-  const label = copy.firstChild;
-  copy.hidden = false;
-  copy.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(document.getElementById("install").textContent);
-      label.textContent = "Copied";
-    } catch {
-      label.textContent = "Not allowed";
-    }
-    setTimeout(() => (label.textContent = "Copy"), 2_000);
   });
 }
