@@ -261,7 +261,9 @@ def start_site(tmp_path_factory: pytest.TempPathFactory) -> StartSite:
     state_home = str(tmp_path_factory.mktemp("state"))
 
     @asynccontextmanager
-    async def start(catalog: Catalog, port: int = 0, hubbub: str = "") -> AsyncIterator[Site]:
+    async def start(
+        catalog: Catalog, port: int = 0, hubbub: str = "", **others: Any
+    ) -> AsyncIterator[Site]:
         @asynccontextmanager
         async def open_catalog(settings: Settings, *, demo: bool) -> AsyncIterator[Catalog]:
             yield catalog
@@ -271,7 +273,8 @@ def start_site(tmp_path_factory: pytest.TempPathFactory) -> StartSite:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(site_module, "open_catalog", open_catalog)
                 patch.setenv("XDG_STATE_HOME", state_home)
-                running = running_site(Settings(hubbub=hubbub), demo=True, port=port, hubbub_port=0)
+                settings = Settings(hubbub=hubbub, world_day_s=86_400, **others)
+                running = running_site(settings, demo=True, port=port, hubbub_port=0)
                 site = await stack.enter_async_context(running)
             yield site
 

@@ -164,14 +164,14 @@ async def test_r16_policy_lets_pages_talk_to_this_site_and_its_hubbub_only(
 
 async def test_static_file_under_its_own_version_is_kept_for_ever(http: Any) -> None:
     html = (await http.get("/")).text
-    address = re.search(r'src="(/static/page\.js\?v=[0-9a-f]+)"', html)
+    address = re.search(r'src="(/static/home\.js\?v=[0-9a-f]+)"', html)
     assert address
     answer = await http.get(address[1])
     assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
     assert "immutable" in answer.headers["cache-control"]
-    plain = await http.get("/static/page.js")
+    plain = await http.get("/static/home.js")
     assert plain.headers["cache-control"] == "no-cache"
-    again = await http.get("/static/page.js", headers={"if-none-match": plain.headers["etag"]})
+    again = await http.get("/static/home.js", headers={"if-none-match": plain.headers["etag"]})
     assert again.status_code == 304
     assert (await http.get("/static/no.js")).status_code == 404
     assert "WebPubSubClient" in (await http.get("/static/hubbub.js")).text

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page
 
@@ -276,3 +277,9 @@ async def shots(context: BrowserContext, demo_site: Site) -> Callable[[], Awaita
         return count
 
     return take
+
+
+@pytest.fixture(scope="session")
+def addresses() -> list[str]:
+    """One address for each kind of page."""
+    return list(KINDS.values())

@@ -7,7 +7,7 @@ APP = Path(__file__).parents[2]
 ROW = re.compile(r"^\| ([SRFAL]\d+) \| .* \| \[[^\]]+\]\(([^)]+)\) \|$", re.MULTILINE)
 TEST = re.compile(r"^\s*(?:async )?def test_((?:[srfal]\d+_)+)", re.MULTILINE)
 
-OPEN = set("L4 L5 L7 L9 L10 L15 L14".split())
+OPEN: set[str] = set()
 """Rows that have no test yet. It only ever gets shorter."""
 
 
