@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +20,7 @@ from pkgstats.models import (
     Badge,
     Block,
     By,
+    Comparison,
     DayCount,
     Dependency,
     DistTag,
@@ -184,6 +185,24 @@ class SampleCatalog(Catalog):
             return None
         return binned(name, data.downloads, range_, by or default_by(range_))
 
+    async def compare(
+        self, names: Sequence[str], range_: str = "30d", by: By | None = None
+    ) -> Comparison:
+        found = tuple(self.packages[name] for name in names if name in self.packages)
+        by = by or default_by(range_)
+        return Comparison(
+            names=tuple(names),
+            cards=tuple(card(data.name, data.version) for data in found),
+            packages=found,
+            series=tuple([await self.series(data.name, range_, by) for data in found]),
+            missing=(),
+            range=range_,
+            by=by,
+            origins=(),
+            last_outbox_id=self._last_id,
+            simulated=True,
+        )
+
     async def badge(self, name: str, show: BadgeFact = "downloads") -> Badge | None:
         return Badge("downloads", "120,113", True)
 
@@ -239,10 +258,14 @@ class SampleCatalog(Catalog):
 
     def commit(self, t: str, data: dict[str, Any], name: str = NAME) -> int:
         """A change is committed: its message waits to be sent, pages show its id from now on."""
+        id = self.commit_to(package_group(name), t, data)
+        self.packages[name] = replace(self.packages[name], last_outbox_id=id)
+        return id
+
+    def commit_to(self, target: str, t: str, data: dict[str, Any], kind: Any = "group") -> int:
+        """The same for a group that is no package's, or for a visitor."""
         self._last_id += 1
-        group = package_group(name)
-        row = OutboxRow(self._last_id, "group", group, t, NOW, data, simulated=True)
-        self.packages[name] = replace(self.packages[name], last_outbox_id=row.id)
+        row = OutboxRow(self._last_id, kind, target, t, NOW, data, simulated=True)
         self.outbox.put_nowait([row])
         return row.id
 

@@ -9,7 +9,6 @@ import httpx2
 import pytest
 
 from hubbub.client import Client
-from pkgstats.models import OutboxRow
 from pkgstats.site import Site
 
 
@@ -66,16 +65,3 @@ class Person:
 @pytest.fixture(scope="session")
 def person_of() -> type[Person]:
     return Person
-
-
-@pytest.fixture(scope="session")
-def commit_to() -> Callable[..., int]:
-    """`commit_to(catalog, "feed.bot", "pick", data)`: committed for a group, a user, or all."""
-
-    def commit(catalog: Any, target: str, t: str, data: dict[str, Any], kind: Any = "group") -> int:
-        catalog._last_id += 1
-        row = OutboxRow(catalog._last_id, kind, target, t, catalog.now(), data, simulated=True)
-        catalog.outbox.put_nowait([row])
-        return row.id
-
-    return commit

@@ -94,12 +94,12 @@ async def test_l08_card_in_a_list_makes_nobody_a_watcher(
 
 @pytest.mark.parametrize("page", ["/", "/feed"])
 async def test_l05_l11_home_is_in_the_groups_of_its_token(
-    person: Any, catalog: Any, commit_to: Any, page: str
+    person: Any, catalog: Any, page: str
 ) -> None:
     """The site's answer to `connect` names the groups, which replaces the token's: it repeats them."""
     tab = await person.open(page)
     for group in ("feed.newest", "feed.popular", "feed.random", "feed.bot"):
-        commit_to(catalog, group, "newest", NEWEST)
+        catalog.commit_to(group, "newest", NEWEST)
         found = await tab.message()
         assert (found.group, found.data["data"]) == (group, NEWEST)
         with pytest.raises(SendMessageError, match="Forbidden"):
@@ -108,11 +108,11 @@ async def test_l05_l11_home_is_in_the_groups_of_its_token(
 
 @pytest.mark.parametrize("page", ["/?search=web", "/about", "/pkg:ws", "/watch", "/curator"])
 async def test_l01_other_pages_hear_nothing_of_the_feeds(
-    person: Any, catalog: Any, commit_to: Any, page: str
+    person: Any, catalog: Any, page: str
 ) -> None:
     tab = await person.open(page)
-    commit_to(catalog, "feed.bot", "pick", NEWEST)
-    commit_to(catalog, person.id, "release", NEWEST, "user")
+    catalog.commit_to("feed.bot", "pick", NEWEST)
+    catalog.commit_to(person.id, "release", NEWEST, "user")
     assert (await tab.envelope())["t"] == "release"
 
 
@@ -120,11 +120,11 @@ async def test_l01_other_pages_hear_nothing_of_the_feeds(
 
 
 async def test_l07_message_to_a_visitor_reaches_all_of_the_visitors_tabs_and_nobody_else(
-    person: Any, other: Any, catalog: Any, commit_to: Any
+    person: Any, other: Any, catalog: Any
 ) -> None:
     tabs = [await person.open("/about"), await person.open("/pkg:react")]
     stranger = await other.open("/pkg:react")
-    id = commit_to(catalog, person.id, "release", NEWEST, "user")
+    id = catalog.commit_to(person.id, "release", NEWEST, "user")
     for tab in tabs:
         found = await tab.message()
         assert type(found).__name__ == "ServerMessageEvent"
@@ -265,14 +265,14 @@ async def shaky(
 
 
 async def test_l12_ticker_has_no_gap_and_no_repeat_over_a_link_that_breaks(
-    shaky: Any, person_of: Any, commit_to: Any
+    shaky: Any, person_of: Any
 ) -> None:
     site, catalog, hub = shaky
     async with person_of(site) as person:
         tab = await person.open("/")
         seen, sent = [], []
         for round in range(8):
-            sent += [commit_to(catalog, "feed.newest", "newest", NEWEST) for _ in range(15)]
+            sent += [catalog.commit_to("feed.newest", "newest", NEWEST) for _ in range(15)]
             seen.append((await tab.envelope())["id"])
             if round % 2:
                 hub.cut()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pkgstats.__main__ import main
-from pkgstats.live.terminal import SiteUnreachable, line_of, tail
+from pkgstats.live.terminal import SiteUnreachable, feed, line_of, tail
 from pkgstats.site import Site
 
 MODEL = "@azure/web-pubsub-client"
@@ -49,6 +49,21 @@ async def test_l14_tail_prints_a_line_for_each_change_and_none_twice(
 
 
 @in_module_loop
+async def test_l14_feed_prints_picks_and_new_versions(site: Site, catalog: Any) -> None:
+    lines = feed(site.url)
+    assert await following(lines, 1) == [f"following the feed of {site.url}"]
+    pick = {"kind": "random", "name": "ws", "reason": "drawn"}
+    for group in ("feed.bot", "feed.random"):  # the second one says the same
+        catalog.commit_to(group, "pick", pick)
+    catalog.commit_to("feed.newest", "newest", {"name": "ws", "version": "9.0.0"})
+    assert [line.partition(" ")[2] for line in await following(lines, 2)] == [
+        "random pick ws: drawn (simulated data)",
+        "new ws 9.0.0 (simulated data)",
+    ]
+    await lines.aclose()  # type: ignore[attr-defined]
+
+
+@in_module_loop
 async def test_tail_of_no_site_says_which_address_was_asked(unused_tcp_port: int) -> None:
     with pytest.raises(SiteUnreachable, match=str(unused_tcp_port)):
         await anext(tail(f"http://127.0.0.1:{unused_tcp_port}", MODEL))
@@ -58,6 +73,8 @@ def test_tail_without_a_site_exits_1(
     unused_tcp_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["tail", "ws", "--site", f"http://127.0.0.1:{unused_tcp_port}"]) == 1
+    assert "no pkgstats answers" in capsys.readouterr().err
+    assert main(["feed", "--site", f"http://127.0.0.1:{unused_tcp_port}"]) == 1
     assert "no pkgstats answers" in capsys.readouterr().err
     assert main(["tail", "../ws"]) == 1
 
