@@ -819,7 +819,7 @@ async def test_changes_make_what_is_known_outdated_and_name_what_is_new(
         assert await catalog.suggest("gone") == []
         source.packuments["demo"] = packument("demo", "1.0.0", "1.1.0")
         await page(catalog, "demo")  # outdated: asked again at once, though it is minutes old
-        await asyncio.wait(list(catalog._refresher._flights.values()))
+        await asyncio.gather(*catalog._refresher._flights.values())
         assert (await page(catalog, "demo")).version == "1.1.0"
     async with opened(source) as catalog:
         source.changed = [Failing("the answer is cut short"), Changes((), None, is_reset=True)]
