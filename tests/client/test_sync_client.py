@@ -39,7 +39,7 @@ def test_cl_083_signatures_are_those_of_the_asyncio_client() -> None:
         return found
 
     ours, theirs = public(SyncClient), public(Client)
-    own_of_theirs = {"stop_from", "is_handler", "register_streams"}
+    own_of_theirs = {"stop_from", "is_handler", "is_handling", "register_streams"}
     own = {"stop_at_exit"}
     assert {k: v for k, v in ours.items() if k not in own} == {
         k: v for k, v in theirs.items() if k not in own_of_theirs
@@ -162,6 +162,52 @@ async def test_iterator_ends_when_the_client_is_stopped(near: Near) -> None:
         with client.events("stopped") as events:
             threading.Timer(0.05, client.stop).start()
             assert [type(event).__name__ for event in events] == ["StoppedEvent"]
+
+    await in_thread(work)
+
+
+async def test_calls_of_a_stopped_client_leave_no_thread_behind(near: Near) -> None:
+    url = near.url()
+
+    def work() -> None:
+        before = set(threading.enumerate())
+        got: queue.Queue[str] = queue.Queue()
+        client = SyncClient(url)
+        registration = client.on("stopped", lambda event: got.put(event.reason))
+        assert set(threading.enumerate()) == before
+        for _ in range(2):
+            with client, client.events("stopped") as events:
+                client.stop()
+                assert got.get(timeout=20) == "requested"
+                assert [type(event).__name__ for event in events] == ["StoppedEvent"]
+        with pytest.raises(ClientStateError):
+            client.join_group("g")
+        client.wait_stopped()
+        registration.close()
+        left = set(threading.enumerate()) - before
+        assert not [thread for thread in left if thread.name == "hubbub client"]
+
+    await in_thread(work)
+
+
+async def test_call_of_a_stopped_client_that_still_waits_keeps_the_thread(near: Near) -> None:
+    url = near.url()
+
+    def work() -> None:
+        client = SyncClient(url)
+        got: queue.Queue[object] = queue.Queue()
+        with client.events("stopped", forever=True) as events:
+            waiting = threading.Thread(target=lambda: got.put(events.get(timeout=20)))
+            waiting.start()
+            while not client._portal.is_running:
+                pass
+            with pytest.raises(ClientStateError):
+                client.join_group("g")
+            assert got.empty()
+            client.start()
+            client.stop()
+            assert got.get(timeout=20) is not None
+            waiting.join(20)
 
     await in_thread(work)
 

@@ -251,6 +251,11 @@ class Client(GroupStates, Subscriptions, GroupStreaming):
         """It is one of this client's, and not one of another client in the same program."""
         return task in self._dispatcher.handlers
 
+    @property
+    def is_handling(self) -> bool:
+        """A handler runs, or has events to take."""
+        return bool(self._dispatcher.handlers)
+
     async def wait_connected(self, *, timeout: float | None = None) -> None:
         """Back when it is connected.
 

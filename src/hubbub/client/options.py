@@ -95,8 +95,9 @@ class BufferOptions:
 
     `overflow` when it is full: "block" stops reading from the socket until half of it is taken
     (then the service holds the messages, and closes a client that lets 1,000 pile up there);
-    "drop-oldest" and "drop-newest" drop messages and say so by `gap` events; "disconnect" stops
-    the client with the reason `slow-consumer`.
+    such a queue holds its limit plus what one read of the socket brings. "drop-oldest" and
+    "drop-newest" drop messages and say so by `gap` events; "disconnect" stops the client with the
+    reason `slow-consumer`.
 
     While an operation waits for its answer a full queue goes on filling, so that a handler may
     wait for one, up to twice its limit, or 1,000 messages and 4 MiB where that is more. There, or

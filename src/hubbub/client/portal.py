@@ -4,7 +4,7 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Self, TypeVar
 
 from hubbub.protocol.errors import ClientStoppedError
@@ -25,6 +25,10 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._pid = os.getpid()
+        self._calls = 0
+        """How many threads wait for an answer."""
+        self.is_needed: Callable[[], bool] | None = None
+        """Asked after the last call: a thread that nothing needs ends. None: it goes on."""
 
     def __enter__(self) -> Self:
         return self
@@ -41,7 +45,9 @@ class Portal:
 
         Raises: what the work raises; RuntimeError in the portal's own thread and after a fork.
         """
-        future = self.submit(work)
+        with self._lock:
+            future = self._submit(work)
+            self._calls += 1
         try:
             return future.result()
         except concurrent.futures.CancelledError:
@@ -49,16 +55,22 @@ class Portal:
         except KeyboardInterrupt:
             future.cancel()
             raise
+        finally:
+            self._end_call()
 
     def submit(self, work: Coroutine[Any, Any, _T]) -> "concurrent.futures.Future[_T]":
         """Run it in the loop and do not wait. Raises: RuntimeError as `call`."""
-        with self._lock:  # so that whatever was handed to a loop is before the end of it
-            try:
-                loop = self._running_loop()
-            except BaseException:
-                work.close()
-                raise
-            return asyncio.run_coroutine_threadsafe(work, loop)
+        with self._lock:
+            return self._submit(work)
+
+    def _submit(self, work: Coroutine[Any, Any, _T]) -> "concurrent.futures.Future[_T]":
+        """Under the lock, so that whatever was handed to a loop is before the end of it."""
+        try:
+            loop = self._running_loop()
+        except BaseException:
+            work.close()
+            raise
+        return asyncio.run_coroutine_threadsafe(work, loop)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if os.getpid() != self._pid:
@@ -75,19 +87,36 @@ class Portal:
             self._thread.start()
         return self._loop
 
+    def _end_call(self) -> None:
+        """Calls of a client that is stopped begin a thread too; it must not outlive them."""
+        with self._lock:
+            self._calls -= 1
+            if self._calls or self.is_needed is None or self.is_needed():
+                return
+            loop, thread = self._detach()
+        _end(loop, thread)
+
     def close(self) -> None:
         """End the thread. What still runs in it is cancelled. Idempotent."""
         if os.getpid() != self._pid:
             return
         with self._lock:
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        if loop is None or thread is None:
-            return
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.run_until_complete(_end_calls())
-        loop.close()
+            loop, thread = self._detach()
+        _end(loop, thread)
+
+    def _detach(self) -> tuple[asyncio.AbstractEventLoop | None, threading.Thread | None]:
+        loop, thread = self._loop, self._thread
+        self._loop = self._thread = None
+        return loop, thread
+
+
+def _end(loop: asyncio.AbstractEventLoop | None, thread: threading.Thread | None) -> None:
+    if loop is None or thread is None:
+        return
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.run_until_complete(_end_calls())
+    loop.close()
 
 
 async def _end_calls() -> None:

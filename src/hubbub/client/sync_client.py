@@ -43,8 +43,10 @@ class SyncClient(Listening[SyncRegistration], SyncGroupStreaming, SyncGroupState
         **options: Unpack[ClientOptions],
     ) -> None:
         """`portal`: a thread that is shared with other clients; its owner closes it."""
-        self._client = Client(credential, **options)
+        client = self._client = Client(credential, **options)
         self._portal = portal or Portal()
+        if portal is None:
+            self._portal.is_needed = lambda: client.state is not State.STOPPED or client.is_handling
         self._owns_portal = portal is None
         _open_clients.add(self)
 
@@ -91,12 +93,7 @@ class SyncClient(Listening[SyncRegistration], SyncGroupStreaming, SyncGroupState
 
     def start(self, *, timeout: float | Default | None = DEFAULT) -> None:
         """As `Client.start`; one that fails leaves no thread behind."""
-        try:
-            self._portal.call(self._client.start(timeout=timeout))
-        except BaseException:
-            if self._client.state is State.STOPPED and present_handler() is None:
-                self._end_portal()
-            raise
+        self._portal.call(self._client.start(timeout=timeout))
 
     def stop(self, *, drain: bool = False, timeout: float | Default | None = DEFAULT) -> None:
         """As `Client.stop`; in a handler too. Ends the thread of the client's loop."""
