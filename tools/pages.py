@@ -17,8 +17,9 @@ from tools.kit_reference import kit_reference
 from hubbub import appserver, service
 from hubbub.cli.main import build_parser
 from hubbub.protocol import client_events, errors
-from hubbub.protocol.client_events import ClientOptions, Timer
 from hubbub.protocol.client_events import State as ClientState
+from hubbub.protocol.client_events import Timer
+from hubbub.protocol.client_options import ClientOptions
 from hubbub.protocol.client_table import TABLE
 from hubbub.protocol.service_session import TRANSITIONS, Effect, State
 from hubbub.service.rest.app import ROUTES

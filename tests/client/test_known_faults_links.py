@@ -16,7 +16,6 @@ from tests.protocol.test_client_session import (
 
 from hubbub.protocol.client_events import (
     AbortSocket,
-    ClientOptions,
     DisconnectedEvent,
     GetUrl,
     OpenSocket,
@@ -27,6 +26,7 @@ from hubbub.protocol.client_events import (
     StoppedEvent,
     UrlObtained,
 )
+from hubbub.protocol.client_options import ClientOptions
 from hubbub.protocol.messages import Ack, JoinGroup, Ping, Pong
 
 HOUR_S = 3600

@@ -17,16 +17,14 @@ from tests.protocol.test_client_session import FORBIDDEN, PASSING, events, of, s
 from hubbub.client import Client, RetryOptions, State, SyncClient, connect
 from hubbub.protocol.client_events import (
     Cause,
-    ClientOptions,
     OperationDone,
     OperationFailed,
     OperationRequest,
     Outcome,
     Stop,
 )
-from hubbub.protocol.client_events import (
-    State as SessionState,
-)
+from hubbub.protocol.client_events import State as SessionState
+from hubbub.protocol.client_options import ClientOptions
 from hubbub.protocol.errors import AckTimeoutError, SendMessageError
 from hubbub.protocol.json_codec import encode_request
 from hubbub.protocol.messages import (

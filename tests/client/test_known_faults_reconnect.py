@@ -19,7 +19,6 @@ from tests.protocol.test_client_session import (
 
 from hubbub.protocol.client_events import (
     AbortSocket,
-    ClientOptions,
     ConnectedEvent,
     Deliver,
     GapEvent,
@@ -34,6 +33,7 @@ from hubbub.protocol.client_events import (
     UrlFailed,
     UrlObtained,
 )
+from hubbub.protocol.client_options import ClientOptions
 from hubbub.protocol.messages import Ack, Connected, JoinGroup, Ping, SequenceAck
 
 # --- recovery -----------------------------------------------------------------------------------

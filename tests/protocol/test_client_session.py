@@ -11,7 +11,6 @@ from hubbub.protocol.client_events import (
     Cancel,
     CancelStart,
     Cause,
-    ClientOptions,
     CloseSocket,
     ConnectedEvent,
     Deliver,
@@ -30,7 +29,6 @@ from hubbub.protocol.client_events import (
     RecoveredEvent,
     RecoveringEvent,
     RejoinGroupFailedEvent,
-    RetryOptions,
     SocketFailed,
     SocketLost,
     SocketOpened,
@@ -50,6 +48,7 @@ from hubbub.protocol.client_events import (
     UrlObtained,
     Write,
 )
+from hubbub.protocol.client_options import ClientOptions, RetryOptions
 from hubbub.protocol.client_session import ClientSession
 from hubbub.protocol.client_table import TABLE
 from hubbub.protocol.messages import (

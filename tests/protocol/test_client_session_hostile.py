@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubbub.protocol import client_events as c
+from hubbub.protocol.client_options import ClientOptions
 from hubbub.protocol.client_session import ClientSession
 from hubbub.protocol.messages import (
     Ack,
@@ -72,7 +73,7 @@ STEPS = st.one_of(
 class World:
     """Keeps to the driver's part of the contract and to nothing else."""
 
-    def __init__(self, options: c.ClientOptions) -> None:
+    def __init__(self, options: ClientOptions) -> None:
         self.session = ClientSession(options, draw=lambda: 0.5)
         self.now = 0.0
         self.timer: float | None = None
@@ -167,15 +168,15 @@ class World:
 @given(
     options=st.sampled_from(
         [
-            c.ClientOptions(max_in_flight=2, held_messages=2, rejoins_in_flight=1),
-            c.ClientOptions(is_reliable=False, retry_first_connect=True),
-            c.ClientOptions(auto_reconnect=False, resend_after_reconnect=True),
+            ClientOptions(max_in_flight=2, held_messages=2, rejoins_in_flight=1),
+            ClientOptions(is_reliable=False, retry_first_connect=True),
+            ClientOptions(auto_reconnect=False, resend_after_reconnect=True),
         ]
     ),
     steps=st.lists(STEPS, min_size=10, max_size=80),
 )
 def test_cl_098_cl_099_whatever_comes_each_operation_is_settled_once_and_stop_ends_all(
-    options: c.ClientOptions, steps: list[tuple[str, object]]
+    options: ClientOptions, steps: list[tuple[str, object]]
 ) -> None:
     world = World(options)
     world.do(c.Start())

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hubbub.protocol.client_events import (
     Action,
     ArmTimer,
-    ClientOptions,
     Deliver,
     Input,
     Received,
@@ -23,6 +22,7 @@ from hubbub.protocol.client_events import (
     UrlObtained,
     Write,
 )
+from hubbub.protocol.client_options import ClientOptions
 from hubbub.protocol.client_session import ClientSession
 from hubbub.protocol.messages import (
     Ack,

@@ -7,19 +7,21 @@ from tests.protocol.test_client_session import Driver, events, of, written
 
 from hubbub.protocol import limits
 from hubbub.protocol.client_events import (
-    ClientOptions,
     ConnectedEvent,
     Deliver,
     DisconnectedEvent,
     Emit,
+    Start,
+    State,
+    Stop,
+)
+from hubbub.protocol.client_options import ClientOptions
+from hubbub.protocol.client_stream_events import (
     EndStream,
     KeepStreamAlive,
     LeaveStream,
     OpenStream,
     ReadStreams,
-    Start,
-    State,
-    Stop,
     StopReading,
     StreamBegan,
     StreamNews,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from hubbub.protocol import client_events as c
+from hubbub.protocol.client_options import ClientOptions
 from hubbub.protocol.client_session import ClientSession
 from hubbub.protocol.messages import (
     Ack,
@@ -317,7 +318,7 @@ class Client:
         self._clock = clock
         self._service = service
         self.session = ClientSession(
-            c.ClientOptions(
+            ClientOptions(
                 sequence_ack_messages=3,
                 max_in_flight=MAX_IN_FLIGHT,
                 held_messages=HELD_MESSAGES,

@@ -15,6 +15,14 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.protocol.test_sessions_together import Client, Clock, Connection, Service, Socket, Story
 
 from hubbub.protocol import client_events as c
+from hubbub.protocol.client_stream_events import (
+    EndStream,
+    OpenStream,
+    ReadStreams,
+    StreamBegan,
+    StreamNews,
+    WriteFragment,
+)
 from hubbub.protocol.client_stream_readers import InboundStream, StreamReader
 from hubbub.protocol.client_streams import OutboundStream, Phase
 from hubbub.protocol.messages import (
@@ -141,7 +149,7 @@ class StreamClient(Client):
     def __init__(self, clock: Clock, service: Service) -> None:
         super().__init__(clock, service)
         self.reader = StreamReader()
-        self.do(c.ReadStreams(self.reader))
+        self.do(ReadStreams(self.reader))
         self.waiting: defaultdict[OutboundStream, deque[str]] = defaultdict(deque)
         self.ending: set[OutboundStream] = set()
         self.writes = 0
@@ -150,9 +158,9 @@ class StreamClient(Client):
     def _carry_out(self, action: c.Action) -> None:
         super()._carry_out(action)
         match action:
-            case c.StreamBegan(stream=stream):
+            case StreamBegan(stream=stream):
                 self.inbound.append((stream, []))
-            case c.StreamNews():
+            case StreamNews():
                 self._clock.after(0, self.look)
             case c.Write(request=StreamData(sequence_id=int())):
                 self.writes += 1
@@ -161,9 +169,9 @@ class StreamClient(Client):
         """At what can be written and read now."""
         for stream, texts in list(self.waiting.items()):
             while texts and stream.can_write(1):
-                self.do(c.WriteFragment(stream, text_payload(texts.popleft())))
+                self.do(WriteFragment(stream, text_payload(texts.popleft())))
             if stream in self.ending and not texts and stream.phase is Phase.OPEN:
-                self.do(c.EndStream(stream))
+                self.do(EndStream(stream))
         for inbound, got in self.inbound:
             while (part := inbound.take()) is not None:
                 got.append(part.payload.raw.decode())
@@ -193,7 +201,7 @@ class StreamsTogether(RuleBasedStateMachine):
             start = StreamStart("g", f"s{len(self.asked)}", IDLE_MS)
             stream = OutboundStream(start, max_unacked=WINDOW)
             self.asked[stream] = []
-            self.client.do(c.OpenStream(stream))
+            self.client.do(OpenStream(stream))
 
     @rule(which=st.integers(0, 1), count=st.integers(1, 8))
     def write(self, which: int, count: int) -> None:
@@ -209,7 +217,7 @@ class StreamsTogether(RuleBasedStateMachine):
         for stream in self._live()[which : which + 1]:
             if is_abort:
                 self.aborted.add(stream)
-                self.client.do(c.EndStream(stream, StreamError("UserError", "aborted")))
+                self.client.do(EndStream(stream, StreamError("UserError", "aborted")))
             else:
                 self.client.ending.add(stream)
                 self.client.waiting[stream] += []

@@ -44,6 +44,7 @@ from hubbub.client.subscriptions import Subscriptions
 from hubbub.client.transport import TransportOptions
 from hubbub.clock import boottime
 from hubbub.protocol import client_events as ce
+from hubbub.protocol import client_options as session_options
 from hubbub.protocol.codecs import Codec
 
 State = ce.State
@@ -113,7 +114,7 @@ class Client(GroupStates, Subscriptions, GroupStreaming):
         )
         codec = codec_of(protocol)
         transport = transport or TransportOptions()
-        options = ce.ClientOptions(
+        options = session_options.ClientOptions(
             is_reliable=codec.is_reliable,
             auto_reconnect=auto_reconnect,
             auto_rejoin_groups=auto_rejoin_groups,

@@ -13,11 +13,11 @@ from hubbub.client.options import (
     check_limit,
 )
 from hubbub.client.transport import TransportOptions
-from hubbub.protocol import client_events as ce
+from hubbub.protocol import client_options as session_options
 from hubbub.protocol import limits
 from hubbub.protocol.codecs import Codec, codec_named
 
-RETRYABLE = ce.ClientOptions().retryable_errors
+RETRYABLE = session_options.ClientOptions().retryable_errors
 """Names of ack errors after which the same request may succeed."""
 MAX_IN_FLIGHT = limits.ACK_ID_MEMORY
 """As many as the service remembers: see docs/design/0006-client.md."""

@@ -30,7 +30,9 @@ from hubbub.client.stats import Counters
 from hubbub.client.transport import Transport, TransportOptions
 from hubbub.clock import boottime
 from hubbub.protocol import client_events as ce
+from hubbub.protocol import client_options as session_options
 from hubbub.protocol.client_session import ClientSession
+from hubbub.protocol.client_stream_events import StreamBegan, StreamNews
 from hubbub.protocol.codecs import Codec, JsonCodec
 from hubbub.protocol.errors import ConnectError, CredentialError
 from hubbub.protocol.json_responses import PlainMessage, read_response
@@ -60,7 +62,7 @@ class Listener(Protocol):
 
     def on_settled(self, result: ce.OperationDone | ce.OperationFailed) -> None: ...
 
-    def on_stream(self, news: ce.StreamBegan | ce.StreamNews) -> None: ...
+    def on_stream(self, news: StreamBegan | StreamNews) -> None: ...
 
     def on_start_ended(self, result: ce.Started | ce.StartFailed | ce.StartRefused) -> None: ...
 
@@ -86,7 +88,7 @@ class Driver:
         self,
         credential: str | CredentialProvider,
         codec: Codec,
-        options: ce.ClientOptions,
+        options: session_options.ClientOptions,
         transport_options: TransportOptions,
         *,
         name: str | None = None,
@@ -238,7 +240,7 @@ class Driver:
                 self._write(action)
             case ce.OperationDone() | ce.OperationFailed():
                 self.listener.on_settled(action)
-            case ce.StreamBegan() | ce.StreamNews():
+            case StreamBegan() | StreamNews():
                 self.listener.on_stream(action)
             case ce.ArmTimer():
                 self._arm(action.at)

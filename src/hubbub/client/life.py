@@ -13,6 +13,7 @@ from hubbub.client.options import Default, check_limit
 from hubbub.clock import wall
 from hubbub.protocol import client_events as ce
 from hubbub.protocol.client_events import State
+from hubbub.protocol.client_stream_events import StreamBegan, StreamNews
 from hubbub.protocol.errors import ClientStateError, ClientStoppedError, ConnectTimeoutError
 from hubbub.protocol.messages import DataMessage
 
@@ -181,7 +182,7 @@ class Life:
     def on_settled(self, result: ce.OperationDone | ce.OperationFailed) -> None:
         self._calls.settle(result)
 
-    def on_stream(self, news: ce.StreamBegan | ce.StreamNews) -> None:
+    def on_stream(self, news: StreamBegan | StreamNews) -> None:
         self._dispatcher.desk.on_stream(news)
 
     def on_idle(self) -> None:

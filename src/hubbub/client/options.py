@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
-from hubbub.protocol import client_events, limits
+from hubbub.protocol import client_options as session_options
+from hubbub.protocol import limits
 
 
 class SubProtocol(Enum):
@@ -53,8 +54,8 @@ class RetryOptions:
         if self.mode not in ("fixed", "exponential"):
             raise ValueError('mode must be "fixed" or "exponential"')
 
-    def for_session(self) -> client_events.RetryOptions:
-        return client_events.RetryOptions(
+    def for_session(self) -> session_options.RetryOptions:
+        return session_options.RetryOptions(
             self.max_retries, self.delay, self.max_delay, self.mode == "exponential", self.jitter
         )
 

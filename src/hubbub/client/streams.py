@@ -19,6 +19,17 @@ from hubbub.client.payloads import Payloads
 from hubbub.client.stream_readers import GroupStream
 from hubbub.protocol import client_events as ce
 from hubbub.protocol import limits, names
+from hubbub.protocol.client_stream_events import (
+    EndStream,
+    KeepStreamAlive,
+    LeaveStream,
+    OpenStream,
+    ReadStreams,
+    StopReading,
+    StreamBegan,
+    StreamNews,
+    WriteFragment,
+)
 from hubbub.protocol.client_stream_readers import InboundStream, StreamReader
 from hubbub.protocol.client_streams import OutboundStream, Phase
 from hubbub.protocol.errors import (
@@ -44,23 +55,23 @@ class Desk:
 
     def add(self, core: OutboundStream, stream: "GroupStreamWriter") -> None:
         self._streams[core] = stream
-        self.driver.feed(ce.OpenStream(core))
+        self.driver.feed(OpenStream(core))
 
     def read(self, reader: StreamReader, lane: Lane) -> None:
         """New streams go into the lane from now on."""
         self._lanes[reader] = lane
-        self.driver.feed(ce.ReadStreams(reader))
+        self.driver.feed(ReadStreams(reader))
 
     def stop_reading(self, reader: StreamReader) -> None:
         if self._lanes.pop(reader, None) is not None:
-            self.driver.feed(ce.StopReading(reader))
+            self.driver.feed(StopReading(reader))
 
     def leave(self, reader: StreamReader, stream: InboundStream) -> None:
-        self.driver.feed(ce.LeaveStream(reader, stream))
+        self.driver.feed(LeaveStream(reader, stream))
 
-    def on_stream(self, news: ce.StreamBegan | ce.StreamNews) -> None:
+    def on_stream(self, news: StreamBegan | StreamNews) -> None:
         core = news.stream
-        if isinstance(news, ce.StreamBegan):
+        if isinstance(news, StreamBegan):
             lane = self._lanes.get(news.reader)
             if lane is not None:
                 stream = GroupStream(self, news.reader, news.stream)
@@ -83,7 +94,7 @@ class Desk:
             stream.wake()
         for reader in self._lanes:
             reader.end(ErrorOnWire("ClientStopped", "internal error"))
-            self.driver.feed(ce.ReadStreams(reader))
+            self.driver.feed(ReadStreams(reader))
 
 
 def _as_event(stream: GroupStream) -> Any:
@@ -150,12 +161,12 @@ class GroupStreamWriter:
             while not core.can_write(payload.size):
                 self._check_open()
                 await self._next_news()
-            driver.feed(ce.WriteFragment(core, payload))
+            driver.feed(WriteFragment(core, payload))
 
     async def keep_alive(self) -> None:
         """Tell the service that more will come; done by itself unless switched off."""
         self._check_open()
-        self._desk.driver.feed(ce.KeepStreamAlive(self._core))
+        self._desk.driver.feed(KeepStreamAlive(self._core))
 
     async def end(self, *, timeout: float | Default | None = DEFAULT) -> None:
         """No more parts; back when the service has taken all of them and told the members.
@@ -164,7 +175,7 @@ class GroupStreamWriter:
         """
         async with self._within(timeout, "end"):
             async with self._turn:
-                self._desk.driver.feed(ce.EndStream(self._core))
+                self._desk.driver.feed(EndStream(self._core))
             await self.wait_closed()
         if self._core.error is not None:
             raise failures.stream_error(self.stream_id, self._core.error)
@@ -180,7 +191,7 @@ class GroupStreamWriter:
 
     def give_up(self, message: str, user_error_code: str | None = None) -> None:
         error = ErrorOnWire("UserError", message, user_error_code)
-        self._desk.driver.feed(ce.EndStream(self._core, error))
+        self._desk.driver.feed(EndStream(self._core, error))
 
     async def wait_closed(self) -> None:
         """Back when it has ended, in whatever way."""

@@ -1,4 +1,4 @@
-"""What goes into a `ClientSession` and what comes out of it: inputs, actions, events, options.
+"""What goes into a `ClientSession` and what comes out of it: inputs, actions, events.
 
 All times are seconds of one clock that the driver passes in; it never runs backwards and goes on
 while the machine sleeps, where the platform has such a clock. What comes with each frame or call is
@@ -8,11 +8,10 @@ a Struct: a frozen dataclass takes ten times as long to make.
 from collections.abc import Hashable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from hubbub.protocol import limits
+from hubbub.protocol.client_stream_events import StreamBegan, StreamInput, StreamNews
 from hubbub.protocol.messages import (
     DataMessage,
     ErrorDetail,
@@ -20,20 +19,14 @@ from hubbub.protocol.messages import (
     InvokeResponse,
     JoinGroup,
     LeaveGroup,
-    Payload,
     Request,
     Response,
     SendEvent,
     SendToGroup,
     SetGroupState,
-    StreamError,
     SubscribeGroupState,
     UnsubscribeGroupState,
 )
-
-if TYPE_CHECKING:
-    from hubbub.protocol.client_stream_readers import InboundStream, StreamReader
-    from hubbub.protocol.client_streams import OutboundStream
 
 
 class State(StrEnum):
@@ -82,75 +75,6 @@ class Cause(StrEnum):
     STOPPED = "stopped"
     ID_IN_USE = "id-in-use"
     TOO_MANY = "too-many"
-
-
-# --- options ----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RetryOptions:
-    """`max_retries` None: for ever. `jitter`: 0 to 1, the share of a pause left to chance."""
-
-    max_retries: int | None
-    delay_s: float
-    max_delay_s: float
-    is_exponential: bool
-    jitter: float
-
-    def allows(self, retry: int) -> bool:
-        return self.max_retries is None or retry <= self.max_retries
-
-    def pause_s(self, retry: int, u: float) -> float:
-        """Before retry 1, 2, …; `u` is drawn evenly from 0 to 1."""
-        if not self.is_exponential:
-            return self.delay_s * (1 + self.jitter * (2 * u - 1))
-        growth = min(retry - 1, 63)
-        return min(self.max_delay_s, self.delay_s * 2.0**growth) * (1 - self.jitter * u)
-
-
-@dataclass(frozen=True, slots=True)
-class ClientOptions:
-    """Defaults are those of the client library."""
-
-    is_reliable: bool = True
-    auto_reconnect: bool = True
-    auto_rejoin_groups: bool = True
-    has_static_url: bool = False
-    """The credential cannot give another address, so a 401 is final."""
-    retry_first_connect: bool = False
-    resend_after_reconnect: bool = False
-    """Send again, on a new connection, what may have been executed on the lost one."""
-    message_retry: RetryOptions = RetryOptions(3, 1, 30, False, 0.2)
-    reconnect_retry: RetryOptions = RetryOptions(None, 1, 30, True, 1)
-    recovery_window_s: float = limits.RECOVERY_WINDOW_S
-    recovery_pause_s: float = 1
-    recovery_jitter: float = 0.5
-    recovery_try_s: float = 5
-    keep_alive_interval_s: float | None = 15
-    keep_alive_timeout_s: float | None = 30
-    probe_s: float = 5
-    """Limit of a ping that is sent because our own clock stood still."""
-    sequence_ack_s: float = 1
-    sequence_ack_messages: int = 200
-    sequence_ack_bytes: int = 2 * 1_048_576
-    credential_s: float = 10
-    open_s: float = 10
-    connected_s: float = 10
-    start_s: float | None = 30
-    close_s: float = 5
-    rejoin_s: float = 10
-    rejoins_in_flight: int = 50
-    held_messages: int = limits.OUTBOUND_QUEUE_MESSAGES
-    """Messages kept back until the rejoin phase ends; one more ends it early."""
-    max_auth_failures: int = 5
-    stable_after_s: float = 10
-    retryable_errors: frozenset[str] = frozenset(
-        {"InternalServerError", "TransientError", "ServiceUnavailable"}
-    )
-    max_in_flight: int = limits.ACK_ID_MEMORY
-    """Requests from the oldest one without an ack on. What the service remembers: beyond that a
-    repeat could be executed twice."""
-    max_operations: int = 10_000
 
 
 # --- inputs -----------------------------------------------------------------------------------
@@ -280,62 +204,6 @@ class Cancel:
     key: OperationKey
 
 
-@dataclass(frozen=True, slots=True)
-class OpenStream:
-    """Start it as soon as the link is there. Its id is that of no other open stream."""
-
-    stream: "OutboundStream"
-
-
-@dataclass(frozen=True, slots=True)
-class WriteFragment:
-    """Where `stream.can_write`; nothing happens when it is not open any more."""
-
-    stream: "OutboundStream"
-    payload: Payload
-
-
-@dataclass(frozen=True, slots=True)
-class KeepStreamAlive:
-    stream: "OutboundStream"
-
-
-@dataclass(frozen=True, slots=True)
-class EndStream:
-    """`error` None: after all fragments, and done when the service says so. Otherwise give it up
-    now, in whatever phase; members hear the error where they know of the stream."""
-
-    stream: "OutboundStream"
-    error: StreamError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ReadStreams:
-    reader: "StreamReader"
-
-
-@dataclass(frozen=True, slots=True)
-class StopReading:
-    reader: "StreamReader"
-
-
-@dataclass(frozen=True, slots=True)
-class LeaveStream:
-    """Read one stream no further."""
-
-    reader: "StreamReader"
-    stream: "InboundStream"
-
-
-StreamInput = (
-    OpenStream
-    | WriteFragment
-    | KeepStreamAlive
-    | EndStream
-    | ReadStreams
-    | StopReading
-    | LeaveStream
-)
 LinkInput = (
     UrlObtained | UrlFailed | SocketOpened | SocketFailed | SocketLost | Received | Undecodable
 )
@@ -402,21 +270,6 @@ class Write(msgspec.Struct, frozen=True):
 
 class Deliver(msgspec.Struct, frozen=True):
     message: DataMessage
-
-
-@dataclass(frozen=True, slots=True)
-class StreamBegan:
-    """A stream of somebody else, for whoever reads."""
-
-    reader: "StreamReader"
-    stream: "InboundStream"
-
-
-@dataclass(frozen=True, slots=True)
-class StreamNews:
-    """It has opened or ended, has room again, or a part more."""
-
-    stream: "OutboundStream | InboundStream"
 
 
 class OperationDone(msgspec.Struct, frozen=True):

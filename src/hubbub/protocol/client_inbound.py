@@ -1,6 +1,6 @@
 """The flow of messages into a client: each once, in order, and confirmed to the service."""
 
-from hubbub.protocol.client_events import ClientOptions
+from hubbub.protocol.client_options import ClientOptions
 from hubbub.protocol.messages import DataMessage, GroupStateSnapshot, GroupStateUpdate
 
 Numbered = DataMessage | GroupStateSnapshot | GroupStateUpdate

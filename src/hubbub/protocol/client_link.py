@@ -7,7 +7,6 @@ from hubbub.protocol.client_events import (
     AbandonUrl,
     AbortSocket,
     Action,
-    ClientOptions,
     CloseSocket,
     GetUrl,
     LinkInput,
@@ -20,6 +19,7 @@ from hubbub.protocol.client_events import (
     UrlFailed,
     Write,
 )
+from hubbub.protocol.client_options import ClientOptions
 from hubbub.protocol.messages import Ping, Request
 
 

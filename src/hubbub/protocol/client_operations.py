@@ -17,7 +17,6 @@ from hubbub.protocol import limits
 from hubbub.protocol.client_events import (
     Action,
     Cause,
-    ClientOptions,
     GroupStateRequest,
     OperationDone,
     OperationFailed,
@@ -29,6 +28,7 @@ from hubbub.protocol.client_events import (
 )
 from hubbub.protocol.client_group_states import GroupStates
 from hubbub.protocol.client_groups import Groups
+from hubbub.protocol.client_options import ClientOptions
 from hubbub.protocol.messages import (
     Ack,
     CancelInvocation,

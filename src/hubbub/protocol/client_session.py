@@ -12,11 +12,9 @@ from math import inf
 
 from hubbub.protocol.client_events import (
     Action,
-    ArmTimer,
     Cancel,
     CancelStart,
     Cause,
-    ClientOptions,
     ConnectedEvent,
     Deliver,
     DisconnectedEvent,
@@ -43,7 +41,6 @@ from hubbub.protocol.client_events import (
     StateChanged,
     Stop,
     StoppedEvent,
-    StreamInput,
     Submit,
     Timer,
     TimerDue,
@@ -53,8 +50,11 @@ from hubbub.protocol.client_events import (
 from hubbub.protocol.client_group_states import GroupStates
 from hubbub.protocol.client_groups import Groups
 from hubbub.protocol.client_inbound import Inbound
+from hubbub.protocol.client_keepalive import KeepAlive, Timers
 from hubbub.protocol.client_link import Link, Pauses, Step, is_unauthorized
 from hubbub.protocol.client_operations import Operations
+from hubbub.protocol.client_options import ClientOptions
+from hubbub.protocol.client_stream_events import StreamInput
 from hubbub.protocol.client_streams import Streams
 from hubbub.protocol.client_table import (
     CONNECTED,
@@ -74,7 +74,6 @@ from hubbub.protocol.messages import (
     GroupStateSnapshot,
     GroupStateUpdate,
     InvokeResponse,
-    Ping,
     SequenceAck,
     StreamAck,
     StreamClosed,
@@ -83,8 +82,6 @@ from hubbub.protocol.messages import (
 
 _POLICY_VIOLATION = 1008
 _NORMAL_CLOSURE = 1000
-_STANDSTILL_S = 5
-"""A timer later than this means that the machine slept or the program was blocked."""
 _MAX_TOO_LARGE = 2
 """The service repeats a message that we could not take: after the second time it never ends."""
 
@@ -122,17 +119,12 @@ class ClientSession:
         )
         self.inbound = Inbound(options)
         self._link = Link(options, self._actions)
-        self.heard_at: float | None = None
-        """When the last frame came."""
+        self._timers = Timers(self._actions)
+        self._alive = KeepAlive(options, self._link, self._timers)
         self._pauses = Pauses(options, draw)
         self._now = 0.0
-        self._timers: dict[Timer, float] = {}
-        self._armed_at: float | None = None
         self._is_starting = False
-        self._is_pinged = False
-        self._is_paused = False
         self._stop_reason = ""
-        self._slept_s = 0.0
         self.steady_link: int | None = None
         """The link whose data messages may take the short way, `inbound.take`: connected, and
         nothing is under way that a message could change. After all that were read together
@@ -149,6 +141,11 @@ class ClientSession:
     def failed_tries(self) -> int:
         """Tries to connect, recover or reconnect that came to nothing."""
         return self._link.failures
+
+    @property
+    def heard_at(self) -> float | None:
+        """When the last frame came."""
+        return self._alive.heard_at
 
     def handle(self, received: Input, now: float) -> list[Action]:
         """Take one input; the actions are to be carried out in their order.
@@ -167,12 +164,9 @@ class ClientSession:
             self.operations.pump(self._link.number)
             if not self.groups.is_rejoining:
                 self.streams.pump(self._link.number, now)
-        self._arm()
+        self._timers.arm(self._more_due())
         is_steady = (
-            self.state is CONNECTED
-            and not self._is_pinged
-            and not self._slept_s
-            and not self.groups.is_rejoining
+            self.state is CONNECTED and self._alive.is_quiet and not self.groups.is_rejoining
         )
         self.steady_link = self._link.number if is_steady else None
         actions = self._actions.copy()
@@ -186,7 +180,7 @@ class ClientSession:
         """
         if link != self._link.number:
             return False
-        self.heard_at = now
+        self._alive.heard_at = now
         return self.inbound.is_unplanned
 
     def _apply(self, trigger: Trigger, received: Input | Timer) -> None:
@@ -202,87 +196,40 @@ class ClientSession:
     # --- time ---------------------------------------------------------------------------------
 
     def _run_timers(self) -> None:
-        if self._armed_at is not None and self._now - self._armed_at > _STANDSTILL_S:
-            self._wake_up(self._now - self._armed_at)
-        self._armed_at = None
-        while (first := self._first_timer()) is not None and first[0] <= self._now:
-            timer = first[1]
-            self._timers.pop(timer, None)
+        late_s = self._timers.begin(self._now)
+        if late_s:
+            self._wake_up(late_s)
+        while (timer := self._timers.take(self._now, self._more_due())) is not None:
             self._apply(timer, timer)
 
-    def _first_timer(self) -> tuple[float, Timer] | None:
-        due = [(at, timer) for timer, at in self._timers.items()]
-        if self._link.due is not None:
-            due.append((self._link.due, Timer.TRY))
-        if (at := self.operations.due) is not None:
-            due.append((at, Timer.OPERATION))
-        if self.state is CONNECTED and (at := self.inbound.ack_at) is not None:
-            due.append((at, Timer.SEQUENCE_ACK))
-        if self.state is CONNECTED and (at := self.streams.due) is not None:
-            due.append((at, Timer.STREAM))
-        return min(due, default=None)
-
-    def _arm(self) -> None:
-        """Ask for a call only where it must come earlier than the one already asked for: a timer
-        that moves on with each frame costs nothing."""
-        first = self._first_timer()
-        if first is None:
-            if self._armed_at is not None:
-                self._armed_at = None
-                self._actions.append(ArmTimer(None))
-        elif self._armed_at is None or first[0] < self._armed_at:
-            self._armed_at = first[0]
-            self._actions.append(ArmTimer(first[0]))
+    def _more_due(self) -> list[tuple[float, Timer]]:
+        """What the parts of the session wait for."""
+        due = [
+            (self._link.due, Timer.TRY),
+            (self.operations.due, Timer.OPERATION),
+        ]
+        if self.state is CONNECTED:
+            due.append((self.inbound.ack_at, Timer.SEQUENCE_ACK))
+            due.append((self.streams.due, Timer.STREAM))
+        return [(at, timer) for at, timer in due if at is not None]
 
     def _wake_up(self, late_s: float) -> None:
         """Our own clock stood still, so silence proves nothing: ask, and judge the answer."""
         if self.state is CONNECTED:
-            self._slept_s = late_s
-            self._ping(self._options.probe_s)
+            self._alive.probe(self._now, late_s)
         elif self.state is RECOVERING:
             last_try_ends = self._now + self._options.recovery_try_s
             self._timers[Timer.WINDOW] = max(self._timers[Timer.WINDOW], last_try_ends)
 
     def _keep_alive(self, _: Timer) -> None:
-        """A link is dead when a ping that we sent while running stayed unanswered."""
-        interval_s = self._options.keep_alive_interval_s
-        timeout_s = self._options.keep_alive_timeout_s
-        if self._is_paused and interval_s is not None:  # for the service's sake
-            self._link.write(Ping())
-            self._timers[Timer.KEEP_ALIVE] = self._now + interval_s
-        elif self._is_pinged:
+        if not self._alive.go_on(self._now):
             self._link.drop()
             self._lose_link(SocketLost(self._link.number, error="keep-alive timed out"))
-        elif (
-            interval_s is not None
-            and self.heard_at is not None
-            and self.heard_at + interval_s > self._now
-        ):
-            self._timers[Timer.KEEP_ALIVE] = self.heard_at + interval_s
-        elif interval_s is not None and timeout_s is not None:
-            self._ping(timeout_s - interval_s)
-        else:
-            self._link.write(Ping())
-            self._note_life()
-
-    def _ping(self, limit_s: float) -> None:
-        self._link.write(Ping())
-        self._is_pinged = True
-        self._timers[Timer.KEEP_ALIVE] = self._now + limit_s
 
     def _note_reading(self, reading: Reading) -> None:
-        self._is_paused = reading.is_paused
+        self._alive.is_paused = reading.is_paused
         if self.state is CONNECTED and not reading.is_paused:
-            self._note_life()
-
-    def _note_life(self) -> None:
-        self.heard_at = self._now
-        self._is_pinged = False
-        self._slept_s = 0.0
-        if self._options.keep_alive_interval_s is not None:
-            self._timers[Timer.KEEP_ALIVE] = self._now + self._options.keep_alive_interval_s
-        else:
-            self._timers.pop(Timer.KEEP_ALIVE, None)
+            self._alive.note_life(self._now)
 
     # --- start --------------------------------------------------------------------------------
 
@@ -345,7 +292,7 @@ class ClientSession:
     def _come_up(self, message: Connected) -> None:
         """A new connection: groups are rejoined first, everything else waits for that."""
         self._link.come_up()
-        self._is_paused = False
+        self._alive.is_paused = False
         self._pauses.come_up(self._now, is_start=self._is_starting)
         self._enter(CONNECTED, "connected")
         self.connection_id = self.operations.connection_id = message.connection_id
@@ -354,7 +301,7 @@ class ClientSession:
         self._too_large = 0
         self._omits_access_token = False
         self.inbound = Inbound(self._options, counted=self.inbound)
-        self._note_life()
+        self._alive.note_life(self._now)
         self._timers[Timer.REJOIN] = self._now + self._options.rejoin_s
         groups = self.groups.start_rejoin(is_wanted=self._options.auto_rejoin_groups)
         self.operations.start_rejoin(groups)
@@ -411,7 +358,7 @@ class ClientSession:
     # --- frames -------------------------------------------------------------------------------
 
     def _take_frame(self, received: Received) -> None:
-        self._note_life()
+        self._alive.note_life(self._now)
         self._dispatch(received)
         self.inbound.plan(self._now)
         ack_at = self.inbound.ack_at
@@ -460,7 +407,7 @@ class ClientSession:
         self.streams.on_message(message, self._now)
 
     def _report_gap(self, _: Undecodable) -> None:
-        self._note_life()
+        self._alive.note_life(self._now)
         here = self.connection_id
         joined = frozenset(self.groups.joined)
         self._emit(GapEvent("unparsable", here, here, self.inbound.largest, 0, joined))
@@ -553,7 +500,7 @@ class ClientSession:
         options = self._options
         self._enter(RECOVERING, loss.text)
         # The service may have noticed the loss while we slept; one try is worth it all the same.
-        window_s = options.recovery_window_s - self._slept_s
+        window_s = options.recovery_window_s - self._alive.slept_s
         window_s = max(window_s, min(options.recovery_try_s, options.recovery_window_s))
         self._timers[Timer.WINDOW] = self._now + window_s
         self._emit(RecoveringEvent(self.connection_id, loss.close_code, loss.text, loss.reason))
@@ -584,7 +531,7 @@ class ClientSession:
     def _recover(self, proof: Received) -> None:
         assert self.connection_id is not None
         self._link.come_up()
-        self._is_paused = False
+        self._alive.is_paused = False
         self._pauses.come_up(self._now)
         self._enter(CONNECTED, "recovered")
         self._said = None

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from enum import Enum, auto
 
 from hubbub.protocol import limits
-from hubbub.protocol.client_events import (
-    Action,
+from hubbub.protocol.client_events import Action, Write
+from hubbub.protocol.client_stream_events import (
     EndStream,
     KeepStreamAlive,
     LeaveStream,
@@ -21,7 +21,6 @@ from hubbub.protocol.client_events import (
     StreamBegan,
     StreamInput,
     StreamNews,
-    Write,
     WriteFragment,
 )
 from hubbub.protocol.client_stream_readers import InboundStream, StreamReader

@@ -17,13 +17,13 @@ from hubbub.protocol.client_events import (
     Start,
     State,
     Stop,
-    StreamInput,
     Submit,
     Timer,
     Undecodable,
     UrlFailed,
     UrlObtained,
 )
+from hubbub.protocol.client_stream_events import StreamInput
 
 STOPPED, CONNECTING, CONNECTED = State.STOPPED, State.CONNECTING, State.CONNECTED
 RECOVERING, RECONNECTING, STOPPING = State.RECOVERING, State.RECONNECTING, State.STOPPING

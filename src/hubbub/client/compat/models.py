@@ -12,11 +12,7 @@ from hubbub.client.client_options import ClientOptions
 from hubbub.client.events import GroupMessageEvent, ServerMessageEvent
 from hubbub.client.options import RetryOptions, SubProtocol
 from hubbub.client.transport import TransportOptions
-from hubbub.protocol.client_events import (
-    ConnectedEvent,
-    DisconnectedEvent,
-    RejoinGroupFailedEvent,
-)
+from hubbub.protocol.client_events import ConnectedEvent, DisconnectedEvent, RejoinGroupFailedEvent
 from hubbub.protocol.errors import ConnectError, SendMessageError
 
 OpenClientError = ConnectError
