@@ -145,6 +145,13 @@ def measurements(*, quick: bool) -> list[Measurement]:
                 ("suggest", "p95_ms"),
             )
         ),
+        Measurement(
+            "live",
+            {"seconds": 4 * seconds, "pages": 200},
+            "p95_ms",
+            is_more_better=False,
+            servers=("pkgstats", "bare"),
+        ),
     ]
 
 
@@ -208,7 +215,10 @@ def running(server: str, scenario: str) -> Iterator[Target]:
         return
     key = secrets.token_urlsafe(32)
     with ExitStack() as stack:
-        if server == "hubbub":
+        if scenario == "live":
+            what = [] if server == "pkgstats" else [server]
+            command = [sys.executable, str(HERE / "server_live.py"), *what]
+        elif server == "hubbub":
             program = str(Path(sys.executable).parent / "hubbub")
             command = [program, "serve", "--host", "127.0.0.1", "--port", "0", "--json"]
             if scenario == "upstream":
