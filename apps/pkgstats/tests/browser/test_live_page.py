@@ -1,5 +1,7 @@
 """What a reader sees change: figures, releases, suggestions, lost and healed connections."""
 
+import asyncio
+import json
 import re
 import socket
 from collections.abc import AsyncIterator
@@ -7,9 +9,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, WebSocket, expect
 
 from hubbub.service import EventHandlerSettings, HubSettings, Service, Settings
+from hubbub.testing import eventually
 from pkgstats.site import Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -121,6 +124,39 @@ async def test_l06_suggestions_come_over_the_socket_and_obey_the_keys(
     await page.keyboard.press("ArrowDown")
     await page.keyboard.press("Enter")
     await expect(page).to_have_url(site.url + "/pkg:react")
+
+
+async def test_l06_each_key_cancels_the_question_before_it(
+    new_tab: Any, site: Site, catalog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = await new_tab("/about")
+    sent: list[dict[str, Any]] = []
+
+    def listen(link: WebSocket) -> None:
+        link.on("framesent", lambda text: sent.append(json.loads(text)))
+
+    page.on("websocket", listen)
+    await page.reload()
+    await live(page)
+    answer, suggest = asyncio.Event(), catalog.suggest
+
+    async def slow(text: str, limit: int = 8) -> Any:
+        if text == "rea":
+            await answer.wait()
+        return await suggest(text, limit)
+
+    monkeypatch.setattr(catalog, "suggest", slow)
+    box = page.get_by_role("combobox")
+    await box.fill("rea")
+    await eventually(lambda: any(frame["type"] == "invoke" for frame in sent))
+    await box.fill("reac")
+    await expect(page.get_by_role("option").locator("mark")).to_have_text("reac")
+    answer.set()
+    asked = [frame for frame in sent if frame["type"] in ("invoke", "cancelInvocation")]
+    assert [frame["type"] for frame in asked] == ["invoke", "cancelInvocation", "invoke"]
+    assert asked[0]["data"] == {"q": "rea", "limit": 8}
+    assert asked[1]["invocationId"] == asked[0]["invocationId"]
+    await expect(page.get_by_role("option").locator("mark")).to_have_text("reac")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
