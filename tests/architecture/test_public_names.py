@@ -52,6 +52,7 @@ PUBLIC = {
         "HandlerErrorEvent",
         "InvokeResult",
         "NegotiateCredential",
+        "Observer",
         "Portal",
         "ReconnectingEvent",
         "RecoveredEvent",

@@ -21,6 +21,7 @@ from hubbub.client.inbox import Registration
 from hubbub.client.iterators import EventStream
 from hubbub.client.logs import set_log_level
 from hubbub.client.negotiate import NegotiateCredential
+from hubbub.client.observer import Observer
 from hubbub.client.operations import InvokeResult, SendResult
 from hubbub.client.options import (
     BufferOptions,
@@ -82,6 +83,7 @@ __all__ = [
     "HandlerErrorEvent",
     "InvokeResult",
     "NegotiateCredential",
+    "Observer",
     "Portal",
     "ReconnectingEvent",
     "RecoveredEvent",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
-from hubbub.client.calls import Calls
+from hubbub.client.calls import Calls, WatchedCalls
 from hubbub.client.client_options import (
     BUFFER,
     MAX_IN_FLIGHT,
@@ -28,6 +28,7 @@ from hubbub.client.driver import Driver
 from hubbub.client.group_states import GroupStates
 from hubbub.client.group_streaming import GroupStreaming
 from hubbub.client.life import Life
+from hubbub.client.observer import Observer
 from hubbub.client.operations import Timeouts
 from hubbub.client.options import (
     DEFAULT,
@@ -88,6 +89,7 @@ class Client(GroupStates, Subscriptions, GroupStreaming):
         json_dumps: Callable[[Any], str] | None = None,
         log_payloads: bool = False,
         name: str | None = None,
+        observer: Observer | None = None,
     ) -> None:
         """`credential`: a Client Access URL, or a function or object that gives one; asked again
         for every new connection.
@@ -96,7 +98,8 @@ class Client(GroupStates, Subscriptions, GroupStreaming):
         may be 0. None, where it is allowed, means no limit, and no keep-alive. `stable_after`: a
         connection that was up so long lets the pauses start small again. `max_in_flight`:
         requests without an answer; more wait in their order. `json_loads`, `json_dumps`: for the
-        `data` of messages. `name`: for logs and task names. Raises: ValueError.
+        `data` of messages. `name`: for logs and task names. `observer`: is told of states, frames
+        and calls. Raises: ValueError.
         """
         check_options(
             keep_alive_interval=keep_alive_interval,
@@ -150,9 +153,11 @@ class Client(GroupStates, Subscriptions, GroupStreaming):
             name=name,
             log_payloads=log_payloads,
             decodes_data=json_loads is None,
+            observer=observer,
         )
         self._payloads = Payloads(json_loads, json_dumps)
-        self._calls = Calls(self._driver)
+        watch = self._driver.watch
+        self._calls = Calls(self._driver) if watch is None else WatchedCalls(self._driver, watch)
         self._dispatcher = Dispatcher(self._driver, self._calls, self._payloads)
         self._life = Life(self._driver, self._calls, self._dispatcher, close_timeout)
         self._timeouts = Timeouts(operation_timeout, invoke_timeout)

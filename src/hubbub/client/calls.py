@@ -4,10 +4,16 @@ import asyncio
 
 from hubbub.client import failures
 from hubbub.client.driver import Driver
+from hubbub.client.observer import Watch
 from hubbub.client.options import check_limit
 from hubbub.clock import boottime
 from hubbub.protocol import client_events as ce
-from hubbub.protocol.errors import ClientStateError, InvocationError, UnsupportedFrame
+from hubbub.protocol.errors import (
+    ClientStateError,
+    InvocationError,
+    SendMessageError,
+    UnsupportedFrame,
+)
 from hubbub.protocol.messages import Invoke
 
 Settled = ce.OperationDone | ce.OperationFailed
@@ -147,6 +153,47 @@ class Calls:
         for key in {*self._pending, *self._sharers}:
             self.settle(ce.OperationFailed(key, ce.Cause.STOPPED, ce.Outcome.UNKNOWN))
         self._chosen.clear()
+
+
+class WatchedCalls(Calls):
+    """Calls that an observer hears of. One with wrong arguments is none."""
+
+    def __init__(self, driver: Driver, watch: Watch) -> None:
+        super().__init__(driver)
+        self._watch = watch
+
+    async def operate(
+        self,
+        request: ce.OperationRequest,
+        ack_id: int | None,
+        limit: float | None,
+        *,
+        is_acked: bool,
+    ) -> ce.OperationDone:
+        began = boottime()
+        outcome = ""
+        try:
+            done = await super().operate(request, ack_id, limit, is_acked=is_acked)
+            outcome = _outcome(done)
+            return done
+        except (SendMessageError, InvocationError) as error:
+            outcome = error.outcome
+            raise
+        except ClientStateError:
+            outcome = "not-sent"
+            raise
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
+        finally:
+            if outcome:
+                self._watch.operation(request, boottime() - began, outcome)
+
+
+def _outcome(done: ce.OperationDone) -> str:
+    if done.response is not None and done.response.error is not None:
+        return "rejected"
+    return "duplicated" if done.is_duplicated else "done"
 
 
 def _late(request: ce.OperationRequest, ack_id: int | None, outcome: ce.Outcome) -> Exception:

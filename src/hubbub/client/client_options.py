@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal, TypedDict
 
+from hubbub.client.observer import Observer
 from hubbub.client.options import (
     BufferOptions,
     RecoveryOptions,
@@ -58,6 +59,7 @@ class ClientOptions(TypedDict, total=False):
     json_dumps: Callable[[Any], str] | None
     log_payloads: bool
     name: str | None
+    observer: Observer | None
 
 
 def codec_of(protocol: SubProtocol | Codec) -> Codec:

@@ -25,6 +25,7 @@ from hubbub.client.events import MessageEvent
 from hubbub.client.failures import retry_after_s
 from hubbub.client.link import Link
 from hubbub.client.logs import ClientLog, describe, frames_log
+from hubbub.client.observer import Observer, Watch
 from hubbub.client.pings import Pings
 from hubbub.client.stats import Counters
 from hubbub.client.transport import Transport, TransportOptions
@@ -94,15 +95,18 @@ class Driver:
         name: str | None = None,
         log_payloads: bool = False,
         decodes_data: bool = True,
+        observer: Observer | None = None,
     ) -> None:
-        """`decodes_data` False: the application reads JSON in a way of its own."""
+        """`decodes_data` False: the application reads JSON in a way of its own. That, and an
+        observer, lead every message the long way."""
         self.codec = codec
-        is_short = isinstance(codec, JsonCodec) and decodes_data
+        is_short = isinstance(codec, JsonCodec) and decodes_data and observer is None
         self.read: Callable[[bytes], PlainMessage | Response | None] = (
             read_response if is_short else codec.decode
         )
         self.counters = Counters()
         self.log = ClientLog(name)
+        self.watch = None if observer is None else Watch(observer, self.log)
         self.pings = Pings(self.counters)
         self.last_error: ConnectError | None = None
         """Why the last try to connect came to nothing."""
@@ -226,8 +230,8 @@ class Driver:
         links, self.links = self.links, {}
         for link in links.values():
             link.drop()
-        self.pings.give_up()
         self.session = self._new_session(self.session)
+        self._note_state(ce.StateChanged(ce.State.STOPPED, "internal-error"))
         self.listener.on_broken(error)
 
     # --- actions -----------------------------------------------------------------------------
@@ -271,6 +275,8 @@ class Driver:
         self.log.info("state=%s cause=%s", change.state.value, change.cause)
         if change.state is not ce.State.CONNECTED:
             self.pings.give_up()
+        if self.watch is not None:
+            self.watch.state(change)
         self.listener.on_state()
 
     def _run_link(self, number: int, work: Callable[[Link], Coroutine[Any, Any, None]]) -> None:
@@ -340,16 +346,20 @@ class Driver:
             self.pings.sent(boottime())
             if not self.codec.supports_ping:
                 link.transport.ping()
+                if self.watch is not None:
+                    self.watch.sent(request, 0)
                 return
         data = self.codec.encode(request)
         counters.bytes_out += len(data)
         link.transport.send(data)
+        if self.watch is not None:
+            self.watch.sent(request, len(data))
         if frames_log.isEnabledFor(logging.DEBUG):
             self.log_frame("sent", request)
 
     def log_frame(self, word: str, message: Request | Response | None) -> None:
         text = describe(message, with_payload=self._log_payloads)
-        frames_log.debug("%s %s", word, text, extra=self.log.fields)
+        frames_log.debug("%s%s %s", self.log.prefix, word, text, extra=self.log.fields)
 
     def _arm(self, at: float | None) -> None:
         if self._timer is not None:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from hubbub.client.events import MessageEvent, plain_event
 from hubbub.client.logs import ClientLog, frames_log
+from hubbub.client.observer import Watch
 from hubbub.client.pings import Pings
 from hubbub.client.stats import Counters
 from hubbub.client.transport import Transport
@@ -29,6 +30,7 @@ class Owner(Protocol):
     counters: Counters
     pings: Pings
     log: ClientLog
+    watch: Watch | None
     inputs: deque[ce.Input]
     is_feeding: bool
     dispatch: Callable[[MessageEvent, int], None]
@@ -68,7 +70,7 @@ class Link:
         try:
             message = self._read(data)
         except InvalidMessage as error:
-            self._refuse(error)
+            self._refuse(error, size)
             return
         if not isinstance(message, PlainMessage):
             self._take(message, size)
@@ -97,18 +99,22 @@ class Link:
         try:
             message = self._driver.codec.decode(data)
         except InvalidMessage as error:
-            self._refuse(error)
+            self._refuse(error, len(data))
         else:
             self._take(message, len(data))
 
-    def _refuse(self, error: InvalidMessage) -> None:
+    def _refuse(self, error: InvalidMessage, size: int) -> None:
         self._counters.bad += 1
         self._driver.log.warning("a frame is no message: %s", error)
+        if self._driver.watch is not None:
+            self._driver.watch.invalid(size)
         self._driver.feed(ce.Undecodable(self.number))
 
     def _take(self, message: Response | None, size: int) -> None:
         if self._is_logged:
             self._driver.log_frame("received", message)
+        if self._driver.watch is not None:
+            self._driver.watch.received(message, size)
         if message is None:
             self._counters.unknown += 1
         elif type(message) is Pong:

@@ -64,14 +64,14 @@ class ClientLog(logging.LoggerAdapter[logging.Logger]):
 
     def __init__(self, name: str | None) -> None:
         super().__init__(log)
-        self._prefix = f"[{name}] " if name else ""
+        self.prefix = f"[{name}] " if name else ""
         self.fields: dict[str, Any] = {"client": name, "connection_id": None, "state": "stopped"}
 
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
     ) -> tuple[Any, MutableMapping[str, Any]]:
         kwargs["extra"] = self.fields
-        return f"{self._prefix}{msg}", kwargs
+        return f"{self.prefix}{msg}", kwargs
 
 
 def describe(message: Request | Response | None, *, with_payload: bool) -> str:
