@@ -227,3 +227,20 @@ def own_loop() -> Iterator[VirtualTimeLoop]:
 def test_loop_by_itself(own_loop: VirtualTimeLoop) -> None:
     own_loop.run_until_complete(asyncio.sleep(5))
     assert own_loop.time() == own_loop.clock.time() == 5
+
+
+def test_cleanup_after_the_limit_may_take_time() -> None:
+    """Else what an endless test had open would end in the next one."""
+    closed_at: list[float] = []
+
+    async def main() -> None:
+        try:
+            while True:
+                await asyncio.sleep(50)
+        finally:
+            await asyncio.sleep(5)
+            closed_at.append(virtual_clock().time())
+
+    with pytest.raises(RuntimeError, match="100 s of virtual time are over"):
+        run_virtual(main(), limit_s=100)
+    assert closed_at == [155]

@@ -31,6 +31,19 @@ def never() -> None:
     raise AssertionError("no")
 
 
+async def test_eventually_ends_with_a_check_that_does_not() -> None:
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    async def runs_out_of_time() -> None:
+        raise TimeoutError("of the check")
+
+    with pytest.raises(AssertionError, match="does not end"):
+        await eventually(hangs, None, within=2)
+    with pytest.raises(TimeoutError, match="of the check"):
+        await eventually(runs_out_of_time, None, within=2)
+
+
 async def test_eventually_says_what_was_expected_and_what_came(hubbub: Hubbub) -> None:
     with pytest.raises(AssertionError, match="expected 2 within 30 s, got 1"):
         await eventually(lambda: 1, 2, within=30)

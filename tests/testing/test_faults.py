@@ -1,6 +1,7 @@
 """Each fault switch of the kit, by its effect on a client. In virtual time: every pause is free."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from hubbub.appserver import EventHandler, UserEventRequest
 from hubbub.client import Client, State
 from hubbub.protocol.errors import AuthenticationError, ConnectError, SendMessageError
-from hubbub.testing import Hub, eventually, expect_event
+from hubbub.testing import FaultProxy, Hub, eventually, expect_event
 from hubbub.testing.frames import TEXT, Splitter, close_frame
 from hubbub.testing.plugin import Hubbub
 
@@ -144,6 +145,32 @@ async def test_refused_handshake_says_status_and_when_to_come_back(
         async with expect_event(client, "connected", within=60):
             await hub.lose_sessions()
         assert hubbub.clock.time() >= 14
+
+
+async def test_refusals_come_in_the_order_in_which_they_were_asked_for(hub: Hub) -> None:
+    hub.proxy.refuse(503)
+    hub.proxy.refuse(401)
+    with pytest.raises(ConnectError, match="503"):
+        await hub.client().start()
+    with pytest.raises(AuthenticationError):
+        await hub.client().start()
+    async with hub.client() as client:
+        assert client.is_connected
+
+
+@pytest.mark.parametrize("rounds", [3, 4])
+async def test_link_that_is_accepted_while_the_proxy_ends_goes_nowhere(rounds: int) -> None:
+    """A server that waits for its connections would wait for ever for one that begins then."""
+    proxy = FaultProxy("http://127.0.0.1:9")
+    with socket.socket() as client:
+        async with proxy:
+            client.connect(("127.0.0.1", proxy.port))
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            before = proxy.links
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert proxy.links == before
 
 
 async def test_restarted_service_has_the_same_address_and_no_sessions(

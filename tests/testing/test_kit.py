@@ -116,6 +116,20 @@ def test_history_that_is_whole_passes() -> None:
     history.check()
 
 
+def test_history_of_nothing_proves_nothing() -> None:
+    with pytest.raises(AssertionError, match="nothing to check"):
+        History().check()
+
+
+def test_hub_that_does_not_run_says_how_to_run_it() -> None:
+    hub = Hub()
+    for use in (hub.url, hub.cut, lambda: hub.connection_string):
+        with pytest.raises(RuntimeError, match="use it as `async with"):
+            use()
+    with pytest.raises(AttributeError, match="no attribute 'prox'"):
+        _ = hub.prox
+
+
 def test_hub_can_be_used_without_pytest() -> None:
     async def main() -> Any:
         async with Hub() as hub, hub.client() as client:

@@ -55,7 +55,10 @@ class History:
         return found
 
     def check(self) -> None:
-        """Raises: AssertionError that says what is wrong and with which values."""
+        """Raises: AssertionError that says what is wrong and with which values, or that there
+        was nothing to check."""
+        if not (self._sent or self._got):
+            raise AssertionError("nothing was sent and nothing came: there is nothing to check")
         problems = [
             f"{name}: {_shortened(values)}"
             for name, values in (

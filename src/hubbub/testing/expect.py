@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from hubbub.client.events import NAMES, ClientEvent
 
 WITHIN_S: Final = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.05
+_GRACE_S = 5.0
 _SHOWN = 10
 _SOMETHING_TRUE: Final = object()
 
@@ -21,7 +22,7 @@ async def eventually(
     """Call `check`, which may be async, until it gives `expected`, or something true.
 
     A check may also `assert`; one that does nothing else gives None: `eventually(check, None)`.
-    `within`: seconds. Returns: what it gave.
+    `within`: seconds; a check that still runs 5 s later is cancelled. Returns: what it gave.
     Raises: AssertionError with what was expected and what came last.
     """
     loop = asyncio.get_running_loop()
@@ -31,7 +32,10 @@ async def eventually(
         failure: AssertionError | None = None
         try:
             result = check()
-            got = await result if inspect.isawaitable(result) else result
+            if inspect.isawaitable(result):
+                got = await _in_time(result, deadline + _GRACE_S)
+            else:
+                got = result
         except AssertionError as error:
             failure = error
         else:
@@ -45,6 +49,17 @@ async def eventually(
         raise AssertionError(f"after {within:g} s still: {failure}") from failure
     wanted = "something true" if expected is _SOMETHING_TRUE else repr(expected)
     raise AssertionError(f"expected {wanted} within {within:g} s, got {got!r}")
+
+
+async def _in_time(check: Awaitable[Any], deadline: float) -> Any:
+    """Raises: AssertionError for a check that hangs; its own TimeoutError passes."""
+    try:
+        async with asyncio.timeout_at(deadline) as limit:
+            return await check
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise AssertionError("the check itself does not end") from None
 
 
 def expect_event(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Sequence
 from typing import Self
 from urllib.parse import urlsplit
@@ -37,8 +38,8 @@ class FaultProxy:
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._refusal: bytes | None = None
-        self._refusals_left = 0
+        self._refusals: deque[bytes] = deque()
+        self._is_closing = False
         self._duplicates_left = 0
         self._held = asyncio.Event()
         self._held.set()
@@ -83,6 +84,7 @@ class FaultProxy:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None, "entered before"
+        self._is_closing = True  # what was accepted, but is no task yet, must not begin now
         self._server.close()
         self._held.set()
         for task in list(self._tasks):
@@ -110,7 +112,7 @@ class FaultProxy:
     def refuse(self, status: int, *, retry_after_s: int | None = None, times: int = 1) -> None:
         """Answer so many of the next handshakes with an HTTP status instead of 101."""
         headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
-        self._refusal, self._refusals_left = http_answer(status, headers), times
+        self._refusals.extend([http_answer(status, headers)] * times)
 
     # --- links -------------------------------------------------------------------------------
 
@@ -119,7 +121,7 @@ class FaultProxy:
         assert task is not None, "the server runs this in a task"
         self._tasks.add(task)
         try:
-            if not self.is_refusing:
+            if not (self.is_refusing or self._is_closing):
                 await self._link(reader, writer)
         except (ConnectionError, EOFError, asyncio.LimitOverrunError, asyncio.CancelledError):
             pass  # the link is over; its end is all that matters
@@ -149,9 +151,8 @@ class FaultProxy:
         """What this proxy says instead of the service, if anything."""
         if not head.is_websocket:
             return None
-        if self._refusals_left > 0:
-            self._refusals_left -= 1
-            return self._refusal
+        if self._refusals:
+            return self._refusals.popleft()
         if head.is_recovery:
             if self.is_refusing_recovery:
                 gone = close_frame(1008, "the connection cannot be recovered")

@@ -33,6 +33,10 @@ class Hub:
     Client Access URL through the proxy. `client(…)`: a `Client`, to be started by `async with`.
     """
 
+    service: Service
+    proxy: FaultProxy
+    backend: ServiceClient
+
     def __init__(
         self,
         name: str | None = None,
@@ -77,6 +81,12 @@ class Hub:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+    def __getattr__(self, name: str) -> Any:
+        """What a hub has only while it runs."""
+        if name in ("service", "proxy", "backend"):
+            raise RuntimeError(f"this hub has no {name} yet; use it as `async with … as hub`")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     async def _handler_url(self, stack: contextlib.AsyncExitStack) -> str:
         if isinstance(self._event_handler, str):
