@@ -288,6 +288,32 @@ async def test_cl_098_frames_that_are_nothing_are_passed_over() -> None:
         await client.stop()
 
 
+async def test_ping_is_not_answered_in_place_of_one_that_a_lost_try_has_sent() -> None:
+    async def cut(peer: FakePeer) -> None:
+        await peer.connected()
+        await peer.ping()
+        peer.abort()
+
+    async def say_nothing(peer: FakePeer) -> None:
+        await peer.read("ping")
+
+    async def go_on(peer: FakePeer) -> None:
+        await peer.connected()
+        while True:
+            await peer.read("ping")
+            await peer.write({"type": "pong"})
+
+    recovery = RecoveryOptions(delay=0.01, probe_timeout=0.2)
+    async with FakeService(
+        cut, say_nothing, go_on, says_connected=False, answers_pings=False
+    ) as service:
+        async with Client(service.url, recovery=recovery) as client:
+            await service.peer(2)
+            await client.wait_connected()
+            for _ in range(3):
+                await client.ping()
+
+
 async def test_data_too_deep_to_decode_is_a_gap_and_not_the_end() -> None:
     async def deep(peer: FakePeer) -> None:
         frame = json.dumps(message_frame(0, sequence_id=1)).replace(

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 from tests.client.scripted import Peer, Scripted
+from tests.client.test_client import names_of, watch
 
 from hubbub.client import (
     BufferOptions,
     Client,
     GroupStream,
     RecoveryOptions,
+    SlowConsumerEvent,
     State,
     StreamClosedError,
     StreamError,
@@ -24,7 +26,7 @@ from hubbub.client import (
     connect_sync,
 )
 from hubbub.protocol.errors import ClientStateError
-from hubbub.testing import Hub
+from hubbub.testing import FakePeer, FakeService, Hub
 
 LIMIT_S = 60
 
@@ -301,6 +303,7 @@ async def test_wrong_arguments_are_refused_before_anything_is_sent(hub: Hub) -> 
         {"group": ""},
         {"stream_id": ""},
         {"stream_id": "x" * 257},
+        {"stream_id": "\ud800"},
         {"idle_timeout": 0},
         {"idle_timeout": 90_000},
         {"max_unacked": 0},
@@ -320,6 +323,9 @@ async def test_wrong_arguments_are_refused_before_anything_is_sent(hub: Hub) -> 
                 await writer.write("x" * 1_048_576)
             with pytest.raises(ValueError):
                 await writer.write("x", timeout=-1)
+            for texts in (("\ud800",), ("", "\ud800"), ("x" * 1025,)):
+                with pytest.raises(ValueError):
+                    await writer.abort(*texts)
     for idle_timeout in (0, -1):
         with pytest.raises(ValueError):
             client.group_streams(idle_timeout=idle_timeout)
@@ -450,6 +456,55 @@ async def test_writes_of_several_tasks_keep_their_order(hub: Hub) -> None:
                 await asyncio.gather(*(writer.write(number) for number in range(100)))
             parts = [part.data async for part in await anext(streams)]
             assert parts == list(range(100))
+
+
+async def test_small_write_does_not_pass_a_large_one_that_waits(hub: Hub) -> None:
+    async with hub.client() as client:
+        await client.join_group("g")
+        async with client.group_streams() as streams:
+            async with client.open_group_stream("g", max_unacked_bytes=10) as writer:
+                await asyncio.gather(*(writer.write(text) for text in ("a" * 8, "b" * 8, "c")))
+            assert await joined(await anext(streams)) == "a" * 8 + "b" * 8 + "c"
+
+
+async def test_handler_may_write_a_stream_and_ping_while_its_queue_is_full() -> None:
+    has_full_queue = asyncio.Event()
+
+    async def script(peer: FakePeer) -> None:
+        await peer.ack(await peer.expect("joinGroup"))
+        for number in range(6):
+            await peer.message(number)
+        start = await peer.expect("sendToGroup")
+        stream_id = start["stream"]["streamId"]
+        for expected in (1, 2):
+            await peer.write(
+                {"type": "streamAck", "streamId": stream_id, "expectedSequenceId": expected}
+            )
+            await peer.read()
+        await peer.write({"type": "streamClosed", "streamId": stream_id})
+
+    async with FakeService(script) as service, Client(service.url) as client:
+        seen = watch(client)
+        got: list[int] = []
+
+        async def handle(event: Any) -> None:
+            if not got:
+                await has_full_queue.wait()
+                await client.ping()
+                async with client.open_group_stream("g", max_unacked=1) as writer:
+                    await writer.write("a")
+            got.append(event.data)
+
+        @client.on("slow-consumer")
+        def note(event: SlowConsumerEvent) -> None:
+            if event.is_full:
+                has_full_queue.set()
+
+        client.on("server-message", handle, buffer=BufferOptions(max_messages=2))
+        await client.join_group("g")
+        await until(lambda: len(got) == 6)
+        assert got == list(range(6))
+        assert names_of(seen) == ["SlowConsumer"] * len(seen)
 
 
 async def test_call_that_ends_early_leaves_the_stream_usable(hub: Hub) -> None:

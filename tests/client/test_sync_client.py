@@ -16,6 +16,7 @@ from tests.client.conftest import Near
 from hubbub.client import Client, Portal, State
 from hubbub.client.sync_client import SyncClient, connect_sync
 from hubbub.protocol.errors import ClientStateError, ConnectTimeoutError, SendMessageError
+from hubbub.testing import FakePeer, FakeService
 
 
 async def in_thread(work: Callable[[], Any]) -> Any:
@@ -247,6 +248,98 @@ async def test_call_in_the_loop_thread_says_what_is_wrong(near: Near) -> None:
 
             with pytest.raises(RuntimeError, match="own thread"):
                 client._portal.call(inside())
+
+    await in_thread(work)
+
+
+async def test_callback_in_the_loop_thread_cannot_end_the_loop() -> None:
+    async def refuse(peer: FakePeer) -> None:
+        await peer.read()  # and say nothing
+
+    async with FakeService(refuse) as service:
+        url = service.url
+
+        def work() -> None:
+            with connect_sync(url) as client:
+                with pytest.raises(RuntimeError, match="own thread"):
+                    asyncio.run_coroutine_threadsafe(inside(client), loop_of(client)).result(20)
+                assert client.is_connected
+
+        async def inside(client: SyncClient) -> None:
+            client.stop()
+
+        await in_thread(work)
+
+
+def loop_of(client: SyncClient) -> asyncio.AbstractEventLoop:
+    loop = client._portal._loop
+    assert loop is not None
+    return loop
+
+
+async def test_client_that_does_not_run_has_no_thread(near: Near) -> None:
+    url = near.url()
+
+    def count() -> int:
+        return sum(t.name.startswith("hubbub") for t in threading.enumerate())
+
+    def work() -> None:
+        client = SyncClient(url)
+        before = count()
+        heard: list[Any] = []
+        registration = client.on("connected", heard.append)
+        stopped = client.on("stopped", heard.append)
+        client.on_group_stream(heard.append)
+        assert count() == before
+        with client, client.messages() as messages:
+            pass
+        assert count() == before
+        assert len(heard) == 2
+        registration.close()
+        stopped.close()
+        client.off("connected", heard.append)
+        assert (client.groups, len(messages)) == (frozenset(), 0)
+        assert count() == before
+
+    await in_thread(work)
+
+
+@pytest.mark.parametrize("forever", [False, True])
+async def test_iterator_goes_on_after_a_stop_and_a_start(near: Near, forever: bool) -> None:
+    url = near.url
+
+    def work() -> None:
+        client = SyncClient(url)
+        with client.messages(forever=forever) as messages:
+            for number in range(2):
+                client.start()
+                with pytest.raises(queue.Empty):
+                    messages.get(timeout=0.01)
+                client.join_group("g")
+                client.send_to_group("g", number)
+                assert messages.get(timeout=20).data == number
+                client.leave_group("g")
+                client.stop()
+
+    await in_thread(work)
+
+
+async def test_streams_are_read_on_after_a_stop_and_a_start(near: Near) -> None:
+    url = near.url
+
+    def work() -> None:
+        client = SyncClient(url)
+        with client.group_streams() as streams:
+            for number in range(2):
+                client.start()
+                with pytest.raises(queue.Empty):
+                    streams.get(timeout=0.01)
+                client.join_group("g")
+                with client.open_group_stream("g") as writer:
+                    writer.write(number)
+                assert [part.data for part in streams.get(timeout=20)] == [number]
+                client.stop()
+                assert list(streams) == []
 
     await in_thread(work)
 

@@ -208,7 +208,8 @@ class Dispatcher:
     def regulate_reading(self) -> None:
         """Read, or leave it to TCP to slow the service down; see BufferOptions."""
         is_full = any(not lane.is_dropping for lane in self._full_lanes)
-        is_paused = is_full and self._is_up and not self._calls
+        is_asking = bool(self._calls) or self._driver.awaited > 0
+        is_paused = is_full and self._is_up and not is_asking
         if is_paused is self.is_paused:
             return
         self.is_paused = is_paused

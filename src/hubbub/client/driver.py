@@ -5,11 +5,12 @@ All rules are in `hubbub.protocol.client_session`. What the application is to he
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import secrets
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -112,6 +113,8 @@ class Driver:
         """Why the last try to connect came to nothing."""
         self.dispatch: Callable[[MessageEvent, int], None] = _nobody
         """Where a link hands over a message and its size."""
+        self.awaited = 0
+        """Answers that somebody waits for, beside those of operations."""
         self._credential = credential
         self._options = options
         self._transport_options = transport_options
@@ -197,6 +200,17 @@ class Driver:
                 self._write(ce.Write(link.number, Ping()))
                 return answer
         raise ConnectError(f"there is no connection to ping: the client is {self.state.value}")
+
+    @contextlib.contextmanager
+    def awaiting(self) -> Iterator[None]:
+        """Somebody waits for an answer: it is read, however full a queue is."""
+        self.awaited += 1
+        self.listener.on_idle()
+        try:
+            yield
+        finally:
+            self.awaited -= 1
+            self.listener.on_idle()
 
     def pause_reading(self) -> None:
         for transport in self._transports():
@@ -323,6 +337,7 @@ class Driver:
         if asked.recovery is not None:
             await self.listener.ready_to_recover()
             url = recovery_url(url, asked.recovery, without_access_token=asked.without_access_token)
+        self.pings.give_up()  # those of a try before will never be answered
         transport = Transport(
             link, self.codec.name, self._transport_options, is_binary=self.codec.is_binary
         )

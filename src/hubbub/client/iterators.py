@@ -41,8 +41,10 @@ class StreamLane(Lane):
         return self._take()[1]
 
     def begin(self) -> None:
-        """The client is started."""
+        """The client is started, perhaps in another loop than before."""
         self._is_ended = self.is_closed
+        self._news.set()
+        self._news = asyncio.Event()
 
     def end(self) -> None:
         """The client is stopped."""

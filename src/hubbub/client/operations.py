@@ -160,8 +160,9 @@ class Operations:
         self._driver.bind()
         answer = self._driver.ping()
         try:
-            async with asyncio.timeout(timeout):
-                return await answer
+            with self._driver.awaiting():
+                async with asyncio.timeout(timeout):
+                    return await answer
         except TimeoutError:
             raise ConnectTimeoutError("no pong came in time", phase="total") from None
 

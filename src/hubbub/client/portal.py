@@ -72,13 +72,27 @@ class Portal:
             raise
         return asyncio.run_coroutine_threadsafe(work, loop)
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if os.getpid() != self._pid:
-            raise RuntimeError("a client cannot be used in a forked process: make one there")
+    def run(self, what: Callable[[], _T]) -> _T:
+        """Do something quick in the loop; where there is none, here, and none begins for it."""
+
+        async def work() -> _T:
+            return what()
+
+        with self._lock:
+            if not self.is_running:
+                return what()
+        return self.call(work())
+
+    def _check_thread(self) -> None:
         if threading.current_thread() is self._thread:
             raise RuntimeError(
                 "this is the client's own thread: calling it here would wait for ever"
             )
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if os.getpid() != self._pid:
+            raise RuntimeError("a client cannot be used in a forked process: make one there")
+        self._check_thread()
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
@@ -97,9 +111,13 @@ class Portal:
         _end(loop, thread)
 
     def close(self) -> None:
-        """End the thread. What still runs in it is cancelled. Idempotent."""
+        """End the thread. What still runs in it is cancelled. Idempotent.
+
+        Raises: RuntimeError in that thread itself.
+        """
         if os.getpid() != self._pid:
             return
+        self._check_thread()
         with self._lock:
             loop, thread = self._detach()
         _end(loop, thread)

@@ -137,6 +137,8 @@ class _StreamLane(Lane):
         event: Any = self._take()[1]
         if isinstance(event, GroupStream):
             return event
+        self._news.set()
+        self._news = asyncio.Event()  # the next start may be in another loop
         raise StopAsyncIteration
 
     def close(self) -> None:

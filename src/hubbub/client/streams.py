@@ -38,7 +38,7 @@ from hubbub.protocol.errors import (
     StreamError,
     StreamTimeoutError,
 )
-from hubbub.protocol.messages import StreamData, StreamStart
+from hubbub.protocol.messages import StreamData, StreamEnd, StreamStart
 from hubbub.protocol.messages import StreamError as ErrorOnWire
 
 
@@ -183,10 +183,12 @@ class GroupStreamWriter:
     async def abort(self, message: str = "", user_error_code: str | None = None) -> None:
         """End it at once; members see a `UserError` with these. Parts on their way may be lost.
 
-        Raises: ValueError for texts above 1,024 characters.
+        Raises: ValueError for texts above 1,024 characters, and such as no UTF-8 can hold.
         """
         if max(len(message), len(user_error_code or "")) > limits.MAX_STREAM_ERROR_CHARS:
             raise ValueError(f"at most {limits.MAX_STREAM_ERROR_CHARS} characters")
+        error = ErrorOnWire("UserError", message, user_error_code)
+        self._desk.driver.fits(StreamEnd(self.stream_id, error))  # it can be encoded
         self.give_up(message, user_error_code)
 
     def give_up(self, message: str, user_error_code: str | None = None) -> None:
@@ -248,8 +250,9 @@ class GroupStreamWriter:
         limit = self._timeout if isinstance(timeout, Default) else timeout
         check_limit("timeout", limit)
         try:
-            async with asyncio.timeout(limit):
-                yield
+            with self._desk.driver.awaiting():
+                async with asyncio.timeout(limit):
+                    yield
         except TimeoutError:
             text = f"the {what} of the stream timed out"
             raise StreamTimeoutError(text, stream_id=self.stream_id, name="TimedOut") from None
@@ -306,6 +309,7 @@ async def open_stream(
     if driver.state in (ce.State.STOPPED, ce.State.STOPPING):
         raise ClientStateError(f"the client is {driver.state.value}")
     driver.bind()
+    driver.fits(start)  # it can be encoded
     if driver.session.streams.is_in_use(start.stream_id):
         raise ValueError(f"a stream with the id {start.stream_id!r} is open")
     core = OutboundStream(

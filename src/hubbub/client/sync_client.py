@@ -81,10 +81,7 @@ class SyncClient(Listening[SyncRegistration], SyncGroupStreaming, SyncGroupState
         return self._read(lambda: self._client.stats)
 
     def _read(self, what: Callable[[], _T]) -> _T:
-        async def read() -> _T:
-            return what()
-
-        return self._portal.call(read()) if self._portal.is_running else what()
+        return self._portal.run(what)
 
     def __repr__(self) -> str:
         return f"Sync{self._client!r}"
@@ -235,16 +232,11 @@ class SyncClient(Listening[SyncRegistration], SyncGroupStreaming, SyncGroupState
             raise TypeError("a handler of SyncClient is a plain function; see Client")
         options["thread"] = True
 
-        async def register() -> SyncRegistration:
-            return SyncRegistration(self._portal, self._client.on(event, handler, **options))
-
-        return self._portal.call(register())
+        registration = self._portal.run(lambda: self._client.on(event, handler, **options))
+        return SyncRegistration(self._portal, registration)
 
     def _unregister(self, event: str, handler: Callable[[Any], object]) -> None:
-        async def unregister() -> None:
-            self._client.off(event, handler)
-
-        self._portal.call(unregister())
+        self._portal.run(lambda: self._client.off(event, handler))
 
     @overload
     def messages(

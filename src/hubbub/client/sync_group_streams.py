@@ -12,7 +12,7 @@ from hubbub.client.group_states import GroupMemberState
 from hubbub.client.operations import SendResult
 from hubbub.client.options import DEFAULT, BufferOptions, Default
 from hubbub.client.portal import Portal
-from hubbub.client.stream_readers import GroupStream, GroupStreams, StreamPart
+from hubbub.client.stream_readers import GroupStream, GroupStreams, StreamPart, StreamRegistration
 from hubbub.client.streams import GroupStreamWriter, OpenGroupStream
 from hubbub.client.sync_streams import SyncRegistration
 from hubbub.protocol import limits
@@ -129,7 +129,7 @@ class SyncGroupStream:
 
     def close(self) -> None:
         """As `GroupStream.close`."""
-        _run(self._portal, self._inner.close)
+        self._portal.run(self._inner.close)
 
 
 class SyncGroupStreams:
@@ -150,7 +150,7 @@ class SyncGroupStreams:
     def __exit__(self, *_: object) -> None:
         inner, self._inner = self._inner, None
         if inner is not None:
-            _run(self._portal, inner.close)
+            self._portal.run(inner.close)
 
     def __iter__(self) -> Self:
         return self
@@ -248,13 +248,12 @@ class SyncGroupStreaming:
             finally:
                 stream.close()
 
-        async def register() -> SyncRegistration:
-            registration = self._client.register_streams(
+        def register() -> StreamRegistration:
+            return self._client.register_streams(
                 run, groups, idle_timeout, from_start, max_concurrency, buffer, in_thread=True
             )
-            return SyncRegistration(portal, registration)
 
-        return portal.call(register())
+        return SyncRegistration(portal, portal.run(register))
 
 
 class SyncGroupStates:
@@ -288,7 +287,7 @@ class SyncGroupStates:
 
     def get_group_state(self, group: str) -> dict[str, str]:
         """As `Client.get_group_state`."""
-        return _run(self._portal, lambda: self._client.get_group_state(group))
+        return self._portal.run(lambda: self._client.get_group_state(group))
 
     def subscribe_group_states(
         self,
@@ -314,16 +313,7 @@ class SyncGroupStates:
 
     def list_group_states(self, group: str) -> list[GroupMemberState]:
         """As `Client.list_group_states`."""
-        return _run(self._portal, lambda: self._client.list_group_states(group))
-
-
-def _run(portal: Portal, what: Callable[[], _T]) -> _T:
-    """In the loop of the client, or here where that has ended."""
-
-    async def run() -> _T:
-        return what()
-
-    return portal.call(run()) if portal.is_running else what()
+        return self._portal.run(lambda: self._client.list_group_states(group))
 
 
 async def _next(iterator: GroupStream | GroupStreams, timeout: float | None) -> Any:

@@ -30,7 +30,7 @@ class SyncRegistration:
 
     def close(self) -> None:
         """Call the handler no more. Idempotent."""
-        self._portal.call(_close(self._inner))
+        self._portal.run(self._inner.close)
 
 
 class SyncEventStream(Generic[E_co]):
@@ -50,12 +50,8 @@ class SyncEventStream(Generic[E_co]):
 
     def __exit__(self, *_: object) -> None:
         stream, self._stream = self._stream, None
-        if stream is None:
-            return
-        if self._portal.is_running:
-            self._portal.call(_close(stream))
-        else:
-            stream.close()
+        if stream is not None:
+            self._portal.run(stream.close)
 
     def __len__(self) -> int:
         """How many events wait."""
@@ -92,7 +88,3 @@ class SyncEventStream(Generic[E_co]):
                 return await stream.__anext__()
         except StopAsyncIteration:
             return _END
-
-
-async def _close(lane: Registration | EventStream[Any]) -> None:
-    lane.close()
