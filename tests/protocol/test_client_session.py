@@ -24,6 +24,7 @@ from hubbub.protocol.client_events import (
     OperationFailed,
     OperationRequest,
     Outcome,
+    Reading,
     Received,
     ReconnectingEvent,
     RecoveredEvent,
@@ -1487,3 +1488,42 @@ def test_ack_for_an_operation_that_was_never_written_is_ignored(driver: Driver) 
     driver.ask("b", send(), ack_id=8)
     driver.open()
     assert of(driver.receive(Ack(7)), OperationDone) == []
+
+
+# --- what nobody has thought of -----------------------------------------------------------------
+
+
+def test_first_frame_of_a_recovery_that_is_no_message_proves_life_and_is_a_gap(
+    driver: Driver,
+) -> None:
+    driver.lose()
+    driver.open()
+    actions = driver.do(Undecodable(driver.link))
+    assert driver.session.state is State.CONNECTED
+    assert [type(event) for event in events(actions)] == [RecoveredEvent, GapEvent]
+
+
+def test_stop_in_the_rejoin_phase_of_a_start_fails_the_start(driver: Driver) -> None:
+    driver.ask("op", JoinGroup("g"))
+    driver.do(Stop())
+    driver.do(SocketLost(driver.link, 1000))
+    driver.start()
+    actions = driver.do(Stop()) + driver.do(SocketLost(driver.link, 1000))
+    assert of(actions, Started) == []
+    assert [failed.error for failed in of(actions, StartFailed)] == ["stopped"]
+    assert [type(event) for event in events(actions)] == [
+        RejoinGroupFailedEvent,
+        ConnectedEvent,
+        DisconnectedEvent,
+        StoppedEvent,
+    ]
+
+
+def test_probe_after_a_sleep_is_no_verdict_while_reading_is_paused() -> None:
+    driver = Driver(ClientOptions(keep_alive_interval_s=None, keep_alive_timeout_s=None))
+    driver.start()
+    driver.receive(message(1))
+    driver.do(Reading(is_paused=True))
+    driver.sleep(100)
+    driver.wait(60)
+    assert driver.session.state is State.CONNECTED

@@ -156,7 +156,10 @@ class GroupStates:
             if _kind(request) in self._asked and not is_old:
                 self._own[group] = (number, request.state or {})
         elif isinstance(request, SubscribeGroupState) and not self.is_overtaken(number, request):
+            is_new = group not in self._subscribed
             self._subscribed.add(group)
+            if is_new and self._views[group].states:  # they came before the ack
+                self._changed(group)
 
     def on_rejected(self, number: int, request: GroupStateRequest) -> None:
         """Also when a subscription cannot be renewed: it is none any more, and that is told."""
@@ -177,7 +180,7 @@ class GroupStates:
         if view is None:
             return
         take = view.replace if isinstance(message, GroupStateSnapshot) else view.update
-        if take(message.items, now):
+        if take(message.items, now) and message.group in self._subscribed:
             self._changed(message.group)
 
     # --- the connection -----------------------------------------------------------------------

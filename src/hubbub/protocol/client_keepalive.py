@@ -75,9 +75,10 @@ class KeepAlive:
         """The timer has run out: ask, or judge. False: the link is dead."""
         interval_s = self._options.keep_alive_interval_s
         timeout_s = self._options.keep_alive_timeout_s
-        if self.is_paused and interval_s is not None:  # for the service's sake
-            self._link.write(Ping())
-            self._timers[Timer.KEEP_ALIVE] = now + interval_s
+        if self.is_paused:
+            self._link.write(Ping())  # for the service's sake
+            if interval_s is not None:
+                self._timers[Timer.KEEP_ALIVE] = now + interval_s
         elif self._is_pinged:
             return False
         elif (

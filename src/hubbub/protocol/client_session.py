@@ -316,6 +316,12 @@ class ClientSession:
             self._end_rejoin()
 
     def _end_rejoin(self, _: Timer | None = None) -> None:
+        self._tell_connected()
+        if self._is_starting:
+            self._is_starting = False
+            self._actions.append(Started())
+
+    def _tell_connected(self) -> None:
         """Tell the application: what failed, that we are connected, what may be missing; then
         the messages that came meanwhile."""
         assert self.connection_id is not None
@@ -340,9 +346,6 @@ class ClientSession:
         held, self._held = self._held, []
         for message in held:
             self._pass_on(message)
-        if self._is_starting:
-            self._is_starting = False
-            self._actions.append(Started())
 
     def _tell_gap(self) -> None:
         if self._gap is not None:
@@ -528,6 +531,11 @@ class ClientSession:
         else:
             self._recover(received)
 
+    def _take_bad_proof(self, frame: Undecodable) -> None:
+        """A sign of life all the same; perhaps one of the messages that come again was in it."""
+        self._recover(Received(frame.link, None))
+        self._report_gap(frame)
+
     def _recover(self, proof: Received) -> None:
         assert self.connection_id is not None
         self._link.come_up()
@@ -586,7 +594,7 @@ class ClientSession:
         at once; end anything else."""
         self._stop_reason = asked.reason
         if self.groups.is_rejoining:
-            self._end_rejoin()
+            self._tell_connected()  # and a start that waits for this hears that it was stopped
         if self._link.step is Step.UP:
             self._write_sequence_ack()
         self.streams.stop_writing()

@@ -72,6 +72,7 @@ TABLE: dict[tuple[State, Trigger], Row] = {
     (RECOVERING, Timer.PAUSE): _row("try_recovery", RECOVERING),
     (RECOVERING, SocketOpened): _row("await_proof", RECOVERING),
     (RECOVERING, Received): _row("take_proof", CONNECTED, RECOVERING),
+    (RECOVERING, Undecodable): _row("take_bad_proof", CONNECTED),
     (RECOVERING, SocketFailed): _row("fail_recovery", RECOVERING, RECONNECTING, STOPPED),
     (RECOVERING, SocketLost): _row("fail_recovery", RECOVERING, RECONNECTING, STOPPED),
     (RECOVERING, Timer.TRY): _row("fail_recovery", RECOVERING, RECONNECTING, STOPPED),
@@ -96,7 +97,7 @@ TABLE: dict[tuple[State, Trigger], Row] = {
     # --- the same everywhere ------------------------------------------------------------------
     **{(s, Start): _row("refuse_start", s) for s in _ALL if s is not STOPPED},
     **{(s, CancelStart): _row("ignore", s) for s in _ALL if s not in (STOPPED, CONNECTING)},
-    **{(s, Undecodable): _row("ignore", s) for s in _ALL if s is not CONNECTED},
+    **{(s, Undecodable): _row("ignore", s) for s in _ALL if s not in (CONNECTED, RECOVERING)},
     **{(s, Submit): _row("submit", s) for s in _ALL if s not in (STOPPED, STOPPING)},
     **{(s, Cancel): _row("cancel", s) for s in _ALL},
     **{(s, asked): _row("take_stream_input", s) for s in _ALL for asked in get_args(StreamInput)},
