@@ -349,6 +349,68 @@ async def test_client_that_is_about_to_stop_opens_no_stream(hub: Hub) -> None:
         await asyncio.gather(sending, stopping, return_exceptions=True)
 
 
+async def test_cl_017_drain_waits_for_parts_and_ends_of_streams() -> None:
+    ended, confirmed = asyncio.Event(), asyncio.Event()
+    got: list[Any] = []
+
+    async def script(peer: Peer) -> None:
+        for name in ("open", "ending"):
+            assert (await peer.read())["stream"]["streamId"] == name
+            await peer.write(stream_ack(1) | {"streamId": name})
+        for _ in range(3):  # "c" and "d" have no room yet
+            got.append(await peer.read())
+        await confirmed.wait()
+        await peer.write(stream_ack(3) | {"streamId": "open"})
+        await peer.write(stream_ack(2) | {"streamId": "ending"})
+        for _ in range(3):
+            got.append(await peer.read())
+        await peer.write(stream_ack(5) | {"streamId": "open"})
+        await ended.wait()
+        await peer.write({"type": "streamClosed", "streamId": "ending"})
+
+    async with Scripted(script) as service:
+        client = Client(service.url)
+        await client.start()
+        open_ = await client.open_group_stream("g", stream_id="open", max_unacked=2)
+        ending = await client.open_group_stream("g", stream_id="ending")
+        writes = [asyncio.ensure_future(open_.write(text)) for text in "abcd"]
+        await ending.write("x")
+        end = asyncio.ensure_future(ending.end())
+        await asyncio.sleep(0)
+        stopping = asyncio.ensure_future(client.stop(drain=True, timeout=LIMIT_S))
+        await until(lambda: len(got) == 3)
+        with pytest.raises(ClientStateError, match="stop"):
+            await open_.write("too late")
+        confirmed.set()
+        await until(lambda: len(got) == 6)
+        await asyncio.gather(*writes)
+        assert not stopping.done()
+        ended.set()
+        await end
+        await stopping
+        assert ending.error is None
+        assert client.state is State.STOPPED
+    parts = [frame["data"] for frame in got if frame["streamId"] == "open"]
+    assert parts == ["a", "b", "c", "d"]
+
+
+async def test_cl_017_drain_with_an_unconfirmed_part_ends_at_its_time_limit() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.read()
+        await peer.write(stream_ack(1))
+        while True:
+            await peer.read()
+
+    async with Scripted(script) as service:
+        client = Client(service.url)
+        await client.start()
+        writer = await client.open_group_stream("g", stream_id="s1")
+        await writer.write("never confirmed")
+        await client.stop(drain=True, timeout=0.05)
+        assert writer.error is not None
+        assert writer.error.name == "ClientStopped"
+
+
 async def test_streams_that_nobody_takes_stop_the_reading_and_lose_nothing(hub: Hub) -> None:
     async with hub.client() as publisher, hub.client() as member:
         await member.join_group("g")

@@ -240,8 +240,10 @@ class Client(GroupStates, Subscriptions, GroupStreaming):
     async def stop(self, *, drain: bool = False, timeout: float | Default | None = DEFAULT) -> None:
         """End the connection, in whatever state it is; back within `close_timeout` or so.
 
-        `drain`: wait first until pending operations are answered and handlers and iterators have
-        taken what is queued; new operations are refused meanwhile. `timeout`: of this wait, and of
+        `drain`: wait first until pending operations are answered, handlers and iterators have
+        taken what is queued, and the service has confirmed what was written of group streams and
+        every `end()` of one; new operations, streams and parts are refused meanwhile. A stream
+        that is not ended before is cut. `timeout`: of this wait, and of
         the end after it, in place of `close_timeout`; None: drain for as long as it takes.
         From a handler: does not wait for the handler that calls.
         """

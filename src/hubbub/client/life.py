@@ -95,7 +95,7 @@ class Life:
     async def _drain(self, own: asyncio.Task[None] | None, limit_s: float) -> None:
         """Until what was asked is answered and what came is taken; nothing new is let in."""
         driver, dispatcher = self._driver, self._dispatcher
-        self._calls.is_closed = True
+        self._calls.is_closed = dispatcher.desk.is_closing = True
         try:
             async with asyncio.timeout(None if limit_s == math.inf else limit_s):
                 while driver.state is not State.STOPPED:
@@ -107,12 +107,14 @@ class Life:
                         await asyncio.wait(work)
                     elif full := next((lane for lane in dispatcher.iterators if len(lane)), None):
                         await full.emptied()
+                    elif writer := dispatcher.desk.unsettled:
+                        await writer.settled()
                     else:
                         return
         except TimeoutError:
             driver.log.warning("stopping before all was done: %d calls wait", len(self._calls))
         finally:
-            self._calls.is_closed = False
+            self._calls.is_closed = dispatcher.desk.is_closing = False
 
     async def _finish_handlers(self, own: asyncio.Task[None] | None, limit_s: float) -> None:
         """Handlers get what was queued for them; what does not end in time is cancelled.

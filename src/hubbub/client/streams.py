@@ -52,6 +52,16 @@ class Desk:
         self._streams: dict[OutboundStream | InboundStream, GroupStreamWriter | GroupStream] = {}
         """Those that have not ended."""
         self._lanes: dict[StreamReader, Lane] = {}
+        self.is_closing = False
+        """No new parts are taken, because the client is about to stop."""
+
+    @property
+    def unsettled(self) -> "GroupStreamWriter | None":
+        """A stream of ours for which something is under way."""
+        for stream in self._streams.values():
+            if isinstance(stream, GroupStreamWriter) and stream.is_unsettled:
+                return stream
+        return None
 
     def add(self, core: OutboundStream, stream: "GroupStreamWriter") -> None:
         self._streams[core] = stream
@@ -150,8 +160,11 @@ class GroupStreamWriter:
 
         Waits while too much is not yet confirmed by the service, and while the link is away. A
         call that is cancelled or timed out has written nothing.
-        Raises: StreamError, StreamClosedError, StreamTimeoutError, TypeError, ValueError.
+        Raises: StreamError, StreamClosedError, StreamTimeoutError, TypeError, ValueError;
+        ClientStateError while `stop(drain=True)` waits.
         """
+        if self._desk.is_closing:
+            raise ClientStateError("the client is about to stop")
         payload = self._desk.payloads.encode(data, data_type)
         driver, core = self._desk.driver, self._core
         if not driver.fits(StreamData(self.stream_id, limits.MAX_ACK_ID, payload)):
@@ -207,6 +220,25 @@ class GroupStreamWriter:
             self._tell_error()
 
     # --- inside ------------------------------------------------------------------------------
+
+    @property
+    def is_unsettled(self) -> bool:
+        """A call waits, or the service has not confirmed all of it."""
+        return self._turn.locked() or self._is_awaited
+
+    @property
+    def _is_awaited(self) -> bool:
+        """The service has still to say something."""
+        phase = self._core.phase
+        return phase is not Phase.ENDED and not (phase is Phase.OPEN and self._core.is_confirmed)
+
+    async def settled(self) -> None:
+        """Back when nothing of it is under way: all parts confirmed, and the end where asked."""
+        while self.is_unsettled:
+            async with self._turn:  # writes that wait for room come before
+                pass
+            if self._is_awaited:
+                await self._next_news()
 
     async def opened(self, timeout: float | Default | None = DEFAULT) -> None:
         """Back when the service has taken the start. Raises: StreamError, StreamTimeoutError."""
