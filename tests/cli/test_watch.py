@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -91,3 +92,17 @@ async def test_watch_without_a_service_says_so(service: Service) -> None:
     assert status == 1
     assert err.startswith("hubbub: ")
     assert "Traceback" not in err
+
+
+async def test_watch_with_a_key_of_another_service_asks_about_the_key(service: Service) -> None:
+    text = f"Endpoint={service.url};AccessKey={'k' * 40};"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "hubbub.cli.main", "watch", "--hub", "chat"),
+        env={**os.environ, "HUBBUB_CONNECTION_STRING": text},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    status, err = await Watch(process).end()
+    assert status == 1
+    assert f"{service.url} refused the client" in err
+    assert "is it the key of this service?" in err

@@ -74,10 +74,7 @@ def run(args: argparse.Namespace) -> int:
         asyncio.run(_send(args, body, content_type))
     except RequestError as error:
         if error.status is None and target.given_text(args) is None:
-            raise command.CommandFailed(
-                f"no service answers at {target.LOCAL_ENDPOINT}; start one with `hubbub serve`, or"
-                f" give the service's connection string in {target.VARIABLE}"
-            ) from error
+            raise command.CommandFailed(target.NOBODY_THERE) from error
         raise
     command.say(args, "accepted", {"accepted": True})
     return command.DONE

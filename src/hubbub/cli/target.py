@@ -9,6 +9,10 @@ from hubbub.service.auth import keys_from_environment, local_access_key
 VARIABLE = "HUBBUB_CONNECTION_STRING"
 LOCAL_ENDPOINT = "http://127.0.0.1:8080"
 """Where `hubbub serve` listens when nothing else is set."""
+NOBODY_THERE = (
+    f"no service answers at {LOCAL_ENDPOINT}; start one with `hubbub serve`, or give the service's"
+    f" connection string in {VARIABLE}"
+)
 
 
 def add_option(parser: argparse.ArgumentParser) -> None:

@@ -51,10 +51,9 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _minutes(text: str) -> int:
-    minutes = int(text)
-    if minutes < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return minutes
+    if not (text.isascii() and text.isdigit()) or int(text) < 1:
+        raise argparse.ArgumentTypeError("must be a whole number, at least 1")
+    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -72,9 +72,14 @@ async def _watch(args: argparse.Namespace) -> int:
         async with client.events("group-message", "server-message", "stopped") as events:
             try:
                 await client.start()
-            except AuthenticationError:
-                raise
+            except AuthenticationError as error:
+                raise command.CommandFailed(
+                    f"{backend.endpoint} refused the client: {error} (is it the key of this"
+                    " service?)"
+                ) from error
             except ConnectError as error:
+                if isinstance(error.__cause__, OSError) and target.given_text(args) is None:
+                    raise command.CommandFailed(target.NOBODY_THERE) from error
                 raise command.CommandFailed(f"{backend.endpoint}: {error}") from error
             try:
                 return await _print_messages(args, events)

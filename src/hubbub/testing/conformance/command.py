@@ -4,6 +4,7 @@ Importing it loads nothing heavy: every command of `hubbub` reads its options at
 """
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -22,7 +23,7 @@ DESCRIPTION = (
 )
 EXIT_STATUS = (
     "exit status: 0 no case failed, 1 a case failed, 2 wrong use, or no service that lets a\n"
-    "client in"
+    "client in, 130 interrupted"
 )
 EPILOG = f"""\
 {EXIT_STATUS}
@@ -33,6 +34,7 @@ examples:
   hubbub conformance --print-config --handler-listen 127.0.0.1:9000 > hubbub.toml
   hubbub conformance --handler-listen 127.0.0.1:9000 --markdown result.md
 """
+_INTERRUPTED = 130
 SECOND_VARIABLE = "HUBBUB_CONNECTION_STRING_SECONDARY"
 _HUB = "conformance"
 """Where an event handler is needed: the service has to know the name beforehand."""
@@ -95,22 +97,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= 3600:
-        raise argparse.ArgumentTypeError("must be above 0 and at most 3600")
-    return seconds
+    with contextlib.suppress(ValueError):
+        if 0 < (seconds := float(text)) <= 3600:
+            return seconds
+    raise argparse.ArgumentTypeError("must be a number above 0 and at most 3600")
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if not 1 <= count <= 256:
-        raise argparse.ArgumentTypeError("must be 1 to 256")
-    return count
+    with contextlib.suppress(ValueError):
+        if 1 <= (count := int(text)) <= 256:
+            return count
+    raise argparse.ArgumentTypeError("must be a whole number from 1 to 256")
 
 
 def _place(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
         raise argparse.ArgumentTypeError("must be HOST:PORT, for example 127.0.0.1:9000")
     return host.strip("[]"), int(port)
 
@@ -137,13 +139,20 @@ def run(args: argparse.Namespace, connection_string: str | None) -> int:
     from hubbub.testing.conformance import report
 
     files = _Files(args.markdown, args.json_file)
-    found = asyncio.run(_run_cases(args, connection_string))
+    tell = _Progress(sys.stderr.isatty())
+    try:
+        found = asyncio.run(_run_cases(args, connection_string, tell))
+    except KeyboardInterrupt:
+        print(f"{tell.newline}interrupted after {tell.done or 0} cases", file=sys.stderr)
+        return _INTERRUPTED
     files.write(found)
     print(report.as_json(found) if args.json else report.as_text(found), flush=True)
     return found.exit_status
 
 
-async def _run_cases(args: argparse.Namespace, connection_string: str) -> "Report":
+async def _run_cases(
+    args: argparse.Namespace, connection_string: str, tell: "_Progress"
+) -> "Report":
     from hubbub.testing.conformance.handler import Listener
     from hubbub.testing.conformance.runner import Options, run
 
@@ -156,7 +165,6 @@ async def _run_cases(args: argparse.Namespace, connection_string: str) -> "Repor
         concurrency=args.concurrency,
         recovery_window_s=args.recovery_window,
     )
-    tell = _Progress(sys.stderr.isatty())
     if args.handler_listen is None:
         return await run(options, tell)
     async with Listener(*args.handler_listen) as listener:
@@ -231,8 +239,16 @@ class _Progress:
 
     def __init__(self, is_terminal: bool) -> None:
         self._is_terminal = is_terminal
+        self.done = ""
+        """So many of so many."""
+
+    @property
+    def newline(self) -> str:
+        """Ends a line of the terminal that is not whole."""
+        return "\n" if self._is_terminal and self.done else ""
 
     def __call__(self, result: "Result", done: int, total: int) -> None:
+        self.done = f"{done} of {total}"
         if self._is_terminal:
             text = f"{done}/{total}  {result.id} {result.status}"
             end = "\n" if done == total else ""

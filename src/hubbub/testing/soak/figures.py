@@ -1,6 +1,7 @@
 """What a soak measures of its own process, and what it finds wrong in it."""
 
 import asyncio
+import mmap
 import os
 import statistics
 import time
@@ -10,7 +11,6 @@ from pathlib import Path
 
 from hubbub import clock
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _GROWTH = 0.10
 _SLACK_MB = 8.0
 _SHORTEST_S = 60.0
@@ -31,7 +31,7 @@ class Sample:
 def take(since: float) -> Sample:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     files = len(os.listdir("/proc/self/fd"))
-    rss_mb, tasks = pages * _PAGE / 2**20, len(asyncio.all_tasks())
+    rss_mb, tasks = pages * mmap.PAGESIZE / 2**20, len(asyncio.all_tasks())
     return Sample(clock.monotonic() - since, time.process_time(), rss_mb, tasks, files)
 
 
