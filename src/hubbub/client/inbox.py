@@ -5,9 +5,11 @@ direct, without a queue or a task. A raising, slow or re-entrant handler harms n
 """
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import logging
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
@@ -90,6 +92,14 @@ class Lane:
         self._is_half_full = False
         self._emptied: asyncio.Future[None] | None = None
         self.is_closed = False
+        self._lock: threading.RLock | None = None
+        """Held while a shared queue changes; re-entrant, as the owner is called meanwhile."""
+        self._is_told = False
+        """`note_taken` is on its way."""
+
+    def share(self) -> None:
+        """From now on other threads take from it, by `take_in_thread`."""
+        self._lock = threading.RLock()
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -102,7 +112,15 @@ class Lane:
 
     def offer(self, name: str, event: ClientEvent, size: int) -> None:
         """Take an event. Those of the connection's life are never dropped."""
-        size += _EVENT_BYTES
+        if self._lock is None:
+            self._add(name, event, size + _EVENT_BYTES)
+            return
+        with self._lock:
+            if self._is_half_full:
+                self._drain()  # as threads may have taken much
+            self._add(name, event, size + _EVENT_BYTES)
+
+    def _add(self, name: str, event: ClientEvent, size: int) -> None:
         is_over = self._is_too_much(size)
         if (is_over or self.is_dropping) and name in MESSAGES and not self._makes_room(size):
             self._drop(1)
@@ -183,21 +201,56 @@ class Lane:
             self._drain()
         return name, event
 
-    def _drain(self) -> None:
+    def take_in_thread(self, tell: Callable[[], object]) -> ClientEvent | None:
+        """For other threads than the loop's: the next event of a shared lane, or None.
+
+        `tell`: is to have the loop call `note_taken`, which is seldom needed.
+        """
+        assert self._lock is not None, "only of a lane that is shared"
+        with self._lock:
+            if not self._queue:
+                return None
+            _, event, size = self._queue.popleft()
+            self.size -= size
+            is_news = (self.is_full and self._is_drained_to(2)) or (
+                self._emptied is not None and not self._queue
+            )
+            must_tell = is_news and not self._is_told
+            self._is_told |= must_tell
+        if must_tell:
+            tell()
+        return event
+
+    def note_taken(self) -> None:
+        """Threads have taken events."""
+        self._is_told = False
+        if self._is_half_full:
+            self._drain()
+        if not self._queue:
+            self._note_empty()
+
+    def _is_drained_to(self, part: int) -> bool:
+        """It holds that part of its limit, or less."""
         limits = self.buffer
-        left, size = len(self._queue), self.size
-        if self.is_full and 2 * left <= limits.max_messages and 2 * size <= limits.max_bytes:
+        return (
+            part * len(self._queue) <= limits.max_messages and part * self.size <= limits.max_bytes
+        )
+
+    def _drain(self) -> None:
+        if self.is_full and self._is_drained_to(2):
             self.is_full = self.is_dropping = False
             self._owner.lane_drained(self)
-        if 4 * left <= limits.max_messages and 4 * size <= limits.max_bytes:
+        if self._is_half_full and self._is_drained_to(4):
             self._is_half_full = False
 
     async def emptied(self) -> None:
         """Back when nothing waits in it."""
         while self._queue:
-            if self._emptied is None or self._emptied.done():
-                self._emptied = asyncio.get_running_loop().create_future()
-            await asyncio.shield(self._emptied)
+            emptied = self._emptied
+            if emptied is None or emptied.done():
+                emptied = self._emptied = asyncio.get_running_loop().create_future()
+            if self._queue:  # a thread may have looked at `_emptied` before
+                await asyncio.shield(emptied)
 
     def _wake(self) -> None:
         raise NotImplementedError
@@ -212,8 +265,9 @@ class Lane:
 
     def _clear(self) -> None:
         """Forget what is queued."""
-        self._queue.clear()
-        self.size = self.dropped = 0
+        with self._lock or contextlib.nullcontext():
+            self._queue.clear()
+            self.size = self.dropped = 0
         self._drain()
         self._note_empty()
 
@@ -244,7 +298,10 @@ class Registration(Lane):
         if thread and is_async:
             raise TypeError("a coroutine function cannot run in a thread")
         self._is_queued = is_async or thread
-        self._worker = Worker(f"hubbub {name}", max_concurrency) if thread else None
+        self._worker: Worker | None = None
+        if thread:
+            self._worker = Worker(f"hubbub {name}", max_concurrency)
+            self.share()
         self._max_tasks = max_concurrency
         self._tasks = 0
         self._context = contextvars.copy_context()
@@ -305,23 +362,18 @@ class Registration(Lane):
         _handler.set(asyncio.current_task())
         try:
             if begun is not None:
-                await self._finish(begun)
+                await self._watch(begun)
             while self._queue:
-                _, event = self._take()
-                await self._finish(event)
+                if self._worker is None:
+                    await self._watch(self._call(self._take()[1]))
+                else:
+                    await self._watch(self._send_worker(self._worker))
         finally:
             self._tasks -= 1
 
-    async def _finish(self, work: Awaitable[Any] | ClientEvent) -> None:
+    async def _watch(self, work: Awaitable[Any]) -> None:
         try:
-            if inspect.isawaitable(work):
-                await work
-            elif self._worker is not None:
-                await self._worker.run(self.handler, work)
-            else:
-                result = self.handler(work)
-                if inspect.isawaitable(result):
-                    await result
+            await work
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -332,6 +384,44 @@ class Registration(Lane):
             raise
         except BaseException as error:
             self._owner.handler_failed(self.name, error)
+
+    async def _call(self, event: ClientEvent) -> None:
+        result = self.handler(event)
+        if inspect.isawaitable(result):
+            await result
+
+    async def _send_worker(self, worker: Worker) -> None:
+        """Raises: what the handler raised; then there may be more in the queue."""
+        turn = _Turn(asyncio.get_running_loop())
+        try:
+            await worker.run(self._work, turn)
+        finally:
+            turn.is_over = True
+            self.note_taken()
+
+    def _work(self, turn: "_Turn") -> None:
+        """In a thread: call the handler for what is queued, without a way back to the loop."""
+        assert self._lock is not None, "a lane of threads is shared"
+
+        def tell() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                turn.loop.call_soon_threadsafe(self.note_taken)
+
+        while True:
+            with self._lock:  # so that nothing is taken once it was cancelled
+                event = None if turn.is_over else self.take_in_thread(tell)
+            if event is None:
+                return
+            contextvars.copy_context().run(self.handler, event)
+            del event  # hold nothing while waiting
+
+
+class _Turn:
+    """Of a thread, at the queue of a lane. It ends with the task that waits for it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.is_over = False
 
 
 def _debug_time() -> float:

@@ -31,14 +31,24 @@ class StreamLane(Lane):
         self._is_ended = False
         self._news = asyncio.Event()
 
+    @property
+    def is_at_end(self) -> bool:
+        """Nothing waits, and nothing will come."""
+        return self._is_ended and not self._queue
+
     async def next(self) -> ClientEvent:
         """The next event. Raises: StopAsyncIteration at the end."""
         while not self._queue:
             if self._is_ended:
                 raise StopAsyncIteration
+            await self.news()
+        return self._take()[1]
+
+    async def news(self) -> None:
+        """Back when there is an event to take, or none will come."""
+        while not (self._queue or self._is_ended):
             self._news.clear()
             await self._news.wait()
-        return self._take()[1]
 
     def begin(self) -> None:
         """The client is started, perhaps in another loop than before."""
@@ -105,9 +115,14 @@ class EventStream(Generic[E_co]):
         return self
 
     async def __anext__(self) -> E_co:
+        return cast("E_co", await self.lane.next())
+
+    @property
+    def lane(self) -> StreamLane:
+        """The queue behind it. Raises: RuntimeError outside of the block."""
         if self._lane is None or not self._is_open:
             raise RuntimeError("iterate inside `async with`")
-        return cast("E_co", await self._lane.next())
+        return self._lane
 
     def __del__(self) -> None:
         lane = getattr(self, "_lane", None)

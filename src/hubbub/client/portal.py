@@ -83,16 +83,17 @@ class Portal:
                 return what()
         return self.call(work())
 
-    def _check_thread(self) -> None:
+    def check_caller(self) -> None:
+        """Raises: RuntimeError in the portal's own thread and after a fork."""
+        if os.getpid() != self._pid:
+            raise RuntimeError("a client cannot be used in a forked process: make one there")
         if threading.current_thread() is self._thread:
             raise RuntimeError(
                 "this is the client's own thread: calling it here would wait for ever"
             )
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
-        if os.getpid() != self._pid:
-            raise RuntimeError("a client cannot be used in a forked process: make one there")
-        self._check_thread()
+        self.check_caller()
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(
@@ -117,7 +118,7 @@ class Portal:
         """
         if os.getpid() != self._pid:
             return
-        self._check_thread()
+        self.check_caller()
         with self._lock:
             loop, thread = self._detach()
         _end(loop, thread)

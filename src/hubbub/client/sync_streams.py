@@ -3,16 +3,16 @@
 import asyncio
 import queue
 from collections.abc import Callable
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 from hubbub.client.events import ClientEvent
 from hubbub.client.inbox import Registration
-from hubbub.client.iterators import EventStream
+from hubbub.client.iterators import EventStream, StreamLane
 from hubbub.client.portal import Portal
+from hubbub.clock import monotonic
 from hubbub.protocol.errors import ClientStateError
 
 E_co = TypeVar("E_co", bound=ClientEvent, covariant=True)
-_END = object()
 
 
 class SyncRegistration:
@@ -46,7 +46,9 @@ class SyncEventStream(Generic[E_co]):
         return self
 
     async def _open(self) -> EventStream[E_co]:
-        return await self._make().__aenter__()
+        stream = await self._make().__aenter__()
+        stream.lane.share()
+        return stream
 
     def __exit__(self, *_: object) -> None:
         stream, self._stream = self._stream, None
@@ -61,30 +63,45 @@ class SyncEventStream(Generic[E_co]):
         return self
 
     def __next__(self) -> E_co:
-        event = self._portal.call(self._next(self._opened(), None))
-        if event is _END:
+        event = self._take(None)
+        if event is None:
             raise StopIteration
-        return event  # type: ignore[no-any-return]
+        return event
 
     def get(self, timeout: float | None = None) -> E_co:
         """The next event. Raises: queue.Empty when none came in time; ClientStateError at the end."""
         try:
-            event = self._portal.call(self._next(self._opened(), timeout))
+            event = self._take(timeout)
         except TimeoutError:
             raise queue.Empty from None
-        if event is _END:
+        if event is None:
             raise ClientStateError("the client is stopped")
-        return event  # type: ignore[no-any-return]
+        return event
 
-    def _opened(self) -> EventStream[E_co]:
+    def _take(self, timeout: float | None) -> E_co | None:
+        """What waits is taken here; only to wait for more is there a way to the loop and back.
+
+        None: the end. Raises: TimeoutError.
+        """
         if self._stream is None:
             raise RuntimeError("iterate inside `with`")
-        return self._stream
+        self._portal.check_caller()
+        lane = self._stream.lane
+        until = None if timeout is None else monotonic() + timeout
+        while (event := lane.take_in_thread(lambda: self._tell(lane))) is None:
+            if lane.is_at_end:
+                return None
+            left_s = None if until is None else until - monotonic()
+            self._portal.call(_news(lane, left_s))
+        return cast("E_co", event)
 
-    @staticmethod
-    async def _next(stream: EventStream[E_co], timeout: float | None) -> Any:
-        try:
-            async with asyncio.timeout(timeout):
-                return await stream.__anext__()
-        except StopAsyncIteration:
-            return _END
+    def _tell(self, lane: StreamLane) -> None:
+        async def note_taken() -> None:
+            lane.note_taken()
+
+        self._portal.call(note_taken())
+
+
+async def _news(lane: StreamLane, timeout: float | None) -> None:
+    async with asyncio.timeout(timeout):
+        await lane.news()
