@@ -3,7 +3,7 @@
 import asyncio
 import queue
 from collections.abc import Callable
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Generic, Self, TypeVar, cast
 
 from hubbub.client.events import ClientEvent
 from hubbub.client.inbox import Registration
