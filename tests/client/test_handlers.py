@@ -16,6 +16,7 @@ from tests.client.test_healing import QUICK, until
 from tests.client.test_lanes import soon
 
 from hubbub.client import Client, Registration, State, connect
+from hubbub.client.threads import Worker
 from hubbub.protocol.errors import ClientStoppedError
 
 
@@ -236,3 +237,22 @@ async def test_disconnect_of_a_client_that_is_stopped_meanwhile_is_harmless() ->
             await client.start()
             await soon(asyncio.gather(client.stop(), client.stop(drain=True), client.stop()))
             assert client.state is State.STOPPED
+
+
+async def test_worker_that_was_closed_takes_jobs_while_an_old_one_still_runs() -> None:
+    worker = Worker("hubbub test")
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        has_begun.set()
+        may_end.wait()
+
+    old = worker.submit(stay)
+    has_begun.wait()
+    worker.close()
+    async with asyncio.timeout(20):
+        assert await worker.run(lambda: "new") == "new"
+    assert not old.done()
+    may_end.set()
+    old.result(20)
+    worker.close()

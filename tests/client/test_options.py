@@ -392,6 +392,29 @@ async def test_same_ack_id_while_pending_shares_one_result() -> None:
             assert len(sent) == 1
 
 
+async def test_shared_ack_id_is_free_again_after_a_retry_took_a_fresh_one() -> None:
+    async def script(peer: Peer) -> None:
+        refused = await peer.read("joinGroup")
+        error = {"name": "InternalServerError", "message": ""}
+        await peer.read("event")
+        answer = {"type": "ack", "ackId": refused["ackId"], "success": False, "error": error}
+        await peer.write(answer)
+        while True:
+            await peer.ack(await peer.read("joinGroup"))
+
+    async with Scripted(script) as service:
+        retry = RetryOptions(delay=0.01)
+        async with connect(service.url, message_retry=retry) as client:
+            first = asyncio.ensure_future(client.join_group("g", ack_id=7))
+            await asyncio.sleep(0)
+            second = asyncio.ensure_future(client.join_group("g", ack_id=7))
+            await asyncio.sleep(0)
+            first.cancel()
+            await client.send_event("e", 1, fire_and_forget=True)
+            assert (await soon(second)).ack_id != 7
+            assert (await soon(client.join_group("g", ack_id=7))).ack_id == 7
+
+
 async def test_sharing_a_result_ends_for_each_at_its_own_time() -> None:
     async with Scripted(nothing) as service:
         async with connect(service.url) as client:

@@ -133,7 +133,9 @@ class Calls:
         finally:
             if settled in sharers:
                 sharers.remove(settled)
-            if not sharers and self._sharers.pop(key, None) is not None:
+            if settled.done() and not settled.cancelled():
+                self._forget(key, ack_id)
+            elif not sharers and self._sharers.pop(key, None) is not None:
                 if key not in self._pending:  # whoever asked first has given up before
                     self._forget(key, ack_id)
                     self._driver.feed(ce.Cancel(key))

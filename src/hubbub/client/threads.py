@@ -37,17 +37,21 @@ class Worker(Executor):
         self._jobs.put((lambda: fn(*args, **kwargs), future))
         if self._threads < self._limit:
             self._threads += 1
-            threading.Thread(target=self._work, name=self._name, daemon=True).start()
+            threading.Thread(
+                target=self._work, args=(self._jobs,), name=self._name, daemon=True
+            ).start()
         return future
 
     def close(self) -> None:
         """The threads end after what they do and what was given to them before."""
+        jobs, self._jobs = self._jobs, queue.SimpleQueue()  # what comes later is for others
         for _ in range(self._threads):
-            self._jobs.put(None)
+            jobs.put(None)
         self._threads = 0
 
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+    @staticmethod
+    def _work(jobs: "queue.SimpleQueue[_Job | None]") -> None:
+        while (job := jobs.get()) is not None:
             function, future = job
             if future.set_running_or_notify_cancel():
                 try:
