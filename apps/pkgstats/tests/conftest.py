@@ -16,7 +16,6 @@ from pkgstats import site as site_module
 from pkgstats.catalog import Catalog
 from pkgstats.figures import BadgeFact
 from pkgstats.models import (
-    AbilityState,
     Badge,
     Block,
     By,
@@ -45,7 +44,6 @@ from pkgstats.models import (
     ResultCard,
     SearchResult,
     Series,
-    SourceState,
     Suggestion,
     VersionRow,
     WatchedPackage,
@@ -54,6 +52,7 @@ from pkgstats.models import (
 from pkgstats.series import binned, default_by
 from pkgstats.settings import Settings
 from pkgstats.site import Site, running_site
+from pkgstats.sources.state import AbilityState, SourceState
 from pkgstats.urls import package_path
 
 NOW = datetime(2026, 7, 1, 10, 0, tzinfo=UTC)
@@ -169,6 +168,8 @@ class SampleCatalog(Catalog):
             raise RuntimeError("a fault for the test")
         if name == "down":
             return NotFound(name, version, NotFoundReason.NO_ANSWER, "The registry is silent.")
+        if name == "withdrawn":
+            return NotFound(name, version, NotFoundReason.WITHDRAWN, "All of it was withdrawn.")
         if name not in self.packages:
             near = (Suggestion("package", "react", package_path("react")),)
             return NotFound(name, version, NotFoundReason.NO_PACKAGE, "None of this name.", near)
@@ -227,6 +228,9 @@ class SampleCatalog(Catalog):
         self.asked.append(text)
         names = [name for name in self.packages if text in name][:limit]
         return [Suggestion("package", n, package_path(n), "", "1.0.4") for n in names]
+
+    async def near(self, text: str, limit: int) -> list[Suggestion]:
+        return await self.suggest(text, limit)
 
     async def search(self, text: str, page: int = 1) -> SearchResult:
         cards = () if text == "nothing" else (card(NAME), card("ws", None))

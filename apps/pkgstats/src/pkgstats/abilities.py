@@ -22,6 +22,7 @@ from pkgstats.store.store import Store
 ABSENT_FOR = timedelta(minutes=10)
 NOT_OFFERED_FOR = timedelta(hours=24)
 FAILED_FOR = timedelta(minutes=2)
+WITHDRAWN = "withdrawn"
 
 
 class Abilities:
@@ -79,8 +80,9 @@ class Abilities:
         match answer:
             case Answer() | Unchanged():
                 return BlockState(Ended.OK, now, now, "")
-            case NoData():
-                return BlockState(Ended.NO_DATA, now, now + ABSENT_FOR, "")
+            case NoData(was_withdrawn):
+                detail = WITHDRAWN if was_withdrawn else ""
+                return BlockState(Ended.NO_DATA, now, now + ABSENT_FOR, detail)
             case NotOffered(detail):
                 return BlockState(Ended.NOT_OFFERED, now, now + NOT_OFFERED_FOR, detail)
             case NotSet(setting):

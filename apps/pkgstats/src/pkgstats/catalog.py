@@ -25,7 +25,6 @@ from pkgstats.listing import PAGE_SIZE, Listing
 from pkgstats.lookup import Lookup
 from pkgstats.models import (
     NOT_AVAILABLE,
-    AbilityState,
     Badge,
     By,
     Comparison,
@@ -39,7 +38,6 @@ from pkgstats.models import (
     ResultCard,
     SearchResult,
     Series,
-    SourceState,
     Suggestion,
     WatchedPackage,
 )
@@ -47,6 +45,7 @@ from pkgstats.refresh import Refresher
 from pkgstats.settings import Settings
 from pkgstats.sources.base import Failing, NoData, NotOffered, NotSet, Refusal, Source
 from pkgstats.sources.choose import ABILITIES, Chosen, choose_source
+from pkgstats.sources.state import AbilityState, SourceState
 from pkgstats.sources.world import WorldSource
 from pkgstats.store import outbox, packages, people
 from pkgstats.store import search as index
@@ -104,7 +103,7 @@ class Catalog:
         """
         found = await self._lookup.package(name, version)
         if isinstance(found, NotFound):
-            near = await self.suggest(name.partition("/")[2] or name, NEAR_NAMES)
+            near = await self.near(name, NEAR_NAMES)
             return replace(found, suggestions=tuple(near))
         return found
 
@@ -137,6 +136,10 @@ class Catalog:
     async def suggest(self, text: str, limit: int = 8) -> list[Suggestion]:
         """Suggestions for a text being typed, from the own index only; never waits upstream."""
         return await self._listing.suggest(text, limit)
+
+    async def near(self, text: str, limit: int) -> list[Suggestion]:
+        """Packages known here that may have been meant by a text that leads nowhere."""
+        return await self._listing.near(text, limit)
 
     async def search(self, text: str, page: int = 1) -> SearchResult:
         """A page of 50 results: own index, merged with the registry's search where offered."""

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from pkgstats.abilities import Abilities
+from pkgstats.asking import Asking
 from pkgstats.models import Block
-from pkgstats.sources.base import Answer, Limited, NotOffered, NotSet, Refusal, Source
+from pkgstats.sources.base import Answer, Limited, NotOffered, NotSet, Refusal
 from pkgstats.store import counts, states, upstream
 from pkgstats.store.states import BlockState, Ended
-from pkgstats.store.store import Store
 
 READY = timedelta(hours=2)
 """After midnight UTC: figures of the day before are not there earlier."""
@@ -23,29 +22,8 @@ VERSION_COUNTS = "version_downloads"
 """Under this name the state of the counts of each version is kept."""
 
 
-class Budget(Protocol):
-    def take(self) -> bool: ...
-
-
-class Counting:
+class Counting(Asking):
     """Asks for counts within the budget; private names are never told to the counts' host."""
-
-    def __init__(
-        self,
-        store: Store,
-        source: Source,
-        abilities: Abilities,
-        budget: Budget,
-        *,
-        now: Callable[[], datetime],
-        is_public: Callable[[str], bool],
-    ) -> None:
-        self._store = store
-        self._source = source
-        self._abilities = abilities
-        self._budget = budget
-        self._now = now
-        self._is_public = is_public
 
     async def load(self, names: Sequence[str]) -> None:
         """Unscoped names in bulk, scoped ones by themselves; stops when the source says so."""

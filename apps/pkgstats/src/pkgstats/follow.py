@@ -7,15 +7,11 @@ opened, except a few of the very newest.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from datetime import datetime
 from functools import partial
-from typing import Protocol
 
-from pkgstats.abilities import Abilities
-from pkgstats.sources.base import Answer, Changes, Source
+from pkgstats.asking import Asking
+from pkgstats.sources.base import Answer, Changes
 from pkgstats.store import upstream
-from pkgstats.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -24,29 +20,8 @@ NEW_A_ROUND = 3
 """Packages that are new in the registry and are loaded for the column "newest"."""
 
 
-class Budget(Protocol):
-    def take(self) -> bool: ...
-
-
-class ChangesFollower:
+class ChangesFollower(Asking):
     """Keeps the cursor in the database, together with what was learnt up to it."""
-
-    def __init__(
-        self,
-        store: Store,
-        source: Source,
-        abilities: Abilities,
-        budget: Budget,
-        *,
-        now: Callable[[], datetime],
-        is_public: Callable[[str], bool],
-    ) -> None:
-        self._store = store
-        self._source = source
-        self._abilities = abilities
-        self._budget = budget
-        self._now = now
-        self._is_public = is_public
 
     async def catch_up(self) -> list[str]:
         """Read on for a few pieces; returns a few packages that are new in the registry."""

@@ -81,11 +81,22 @@ class Listing:
             case grammar.SearchQuery(found):
                 needle = found
         limit = min(max(limit, 1), MAX_SUGGESTIONS)
-        lines = await self._store.read(partial(_suggested, text=needle, limit=limit))
+        lines = await self._store.read(lambda db: _lines(db, _found(db, needle, limit)))
         if isinstance(query, grammar.NameQuery | grammar.ScopeQuery):
             first = Suggestion("scope", f"@{query.name}", urls.address(query), "user or scope")
             return [first, *lines][:limit]
         return lines
+
+    async def near(self, text: str, limit: int) -> list[Suggestion]:
+        """Packages that may have been meant by a text that leads nowhere; from the own index."""
+        needle = grammar.clean(text).removeprefix("pkg:")
+
+        def read(db: packages.Database) -> list[Suggestion]:
+            own = needle.partition("/")[2] or needle
+            names = index.near(db, needle, limit) + _found(db, own, limit)
+            return _lines(db, list(dict.fromkeys(names))[:limit])
+
+        return await self._store.read(read)
 
     async def search(self, text: str, page: int) -> SearchResult:
         """A page of results; an exact name comes first."""
@@ -233,13 +244,17 @@ class Listing:
         return tuple(HomeItem(card, reason) for card, reason in cards if card is not None)
 
 
-def _suggested(db: packages.Database, text: str, limit: int) -> list[Suggestion]:
+def _found(db: packages.Database, text: str, limit: int) -> list[str]:
     """Names that begin so; when there are too few, whatever the search finds."""
     names = index.by_prefix(db, text, limit)
     if len(names) < limit and len(text) >= 3:
         names += index.search(db, text, SUGGESTED_FROM)
+    return list(dict.fromkeys(names))[:limit]
+
+
+def _lines(db: packages.Database, names: Iterable[str]) -> list[Suggestion]:
     lines = []
-    for name in list(dict.fromkeys(names))[:limit]:
+    for name in names:
         row = db.execute(
             "SELECT description, latest FROM package WHERE name = ?", (name,)
         ).fetchone()

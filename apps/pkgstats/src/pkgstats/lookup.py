@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pkgstats import grammar
+from pkgstats.abilities import WITHDRAWN
 from pkgstats.assemble import LOADING_WORDS, NO_ANSWER_WORDS, Assembler, pause_words
 from pkgstats.counting import VERSION_COUNTS
 from pkgstats.models import (
@@ -106,7 +107,8 @@ class Lookup:
             if needs is None:
                 reason = NotFoundReason.NO_ANSWER
                 if isinstance(refusal, NoData):
-                    reason = NotFoundReason.NO_PACKAGE
+                    gone = refusal.was_withdrawn
+                    reason = NotFoundReason.WITHDRAWN if gone else NotFoundReason.NO_PACKAGE
                 return self._not_found(name, version, reason, refusal)
         if isinstance(needs, StoredPackage):
             if not self._refresher.is_fresh(needs, visited=True):
@@ -202,6 +204,7 @@ class Lookup:
         words = {
             NotFoundReason.NOT_A_NAME: f"No package found for: {name}",
             NotFoundReason.NO_PACKAGE: f"No package found for: {name}",
+            NotFoundReason.WITHDRAWN: f"Every version was withdrawn of: {name}",
             NotFoundReason.NO_VERSION: f"No version {version} found of: {name}",
             NotFoundReason.NO_ANSWER: f"No answer yet for: {name}",
         }[reason]
@@ -222,7 +225,7 @@ class Lookup:
 def _remembered(state: BlockState) -> Refusal:
     match state.ended:
         case Ended.NO_DATA:
-            return NoData()
+            return NoData(was_withdrawn=state.detail == WITHDRAWN)
         case Ended.NOT_SET:
             return NotSet(state.detail)
         case Ended.NOT_OFFERED:

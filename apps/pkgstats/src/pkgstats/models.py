@@ -295,6 +295,8 @@ class NotFoundReason(StrEnum):
     NOT_A_NAME = "not_a_name"
     NO_PACKAGE = "no_package"
     NO_VERSION = "no_version"
+    WITHDRAWN = "withdrawn"
+    """There was one, and its authors have withdrawn every version of it: a 410."""
     NO_ANSWER = "no_answer"
     """Nothing known here and the source does not answer (now): not a 404, rather a 503."""
 
@@ -439,33 +441,6 @@ class WatchedPackage:
     card: ResultCard
     since: datetime
     changes: tuple[str, ...]
-
-
-class AbilityState(StrEnum):
-    ON = "on"
-    STALE = "stale"
-    """It answered when it was last asked, but that is more than a day ago."""
-    LIMITED = "limited"
-    NOT_OFFERED = "not offered"
-    NOT_SET = "not set"
-    FAILING = "failing"
-    NOT_ASKED = "not asked yet"
-    SIMULATED = "simulated"
-
-
-@dataclass(frozen=True, slots=True)
-class SourceState:
-    """A line of /sources: one thing that can be asked, and how that goes."""
-
-    ability: str
-    state: AbilityState
-    setting: str
-    """The setting that chose the address, as words ("registry= in the user's .npmrc")."""
-    address: str | None
-    since: datetime | None = None
-    until: datetime | None = None
-    last_contact: datetime | None = None
-    detail: str = ""
 
 
 TargetKind = Literal["group", "user", "all"]

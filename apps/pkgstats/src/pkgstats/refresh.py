@@ -328,7 +328,7 @@ class Refresher:
         answer = await self._source.packument(name, held)
         await self._note("packument", name, answer)
         if isinstance(answer, Answer) and not answer.value.releases:
-            answer = NoData()  # every version was withdrawn
+            answer = NoData(was_withdrawn=True)
         now, simulated = self._now(), self._source.simulated
         if isinstance(answer, Answer):
             await self._store.write(

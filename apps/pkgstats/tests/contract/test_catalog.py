@@ -16,7 +16,6 @@ from pkgstats.catalog import Catalog, open_catalog
 from pkgstats.models import (
     DATE_NOT_KNOWN,
     NOT_AVAILABLE,
-    AbilityState,
     Block,
     DayCount,
     NotFound,
@@ -47,6 +46,7 @@ from pkgstats.sources.base import (
 )
 from pkgstats.sources.choose import ABILITIES, Chosen, Place, choose_source
 from pkgstats.sources.recorded import MODEL, RecordedSource
+from pkgstats.sources.state import AbilityState
 
 START = datetime(2026, 7, 1, 6, 0, tzinfo=UTC)
 
@@ -332,13 +332,18 @@ async def settled(catalog: Catalog) -> None:
     ("answer", "reason", "state"),
     [
         (NoData(), NotFoundReason.NO_PACKAGE, None),
+        (
+            Packument("demo-a", None, (), (), PublishedSource.REGISTRY),
+            NotFoundReason.WITHDRAWN,
+            None,
+        ),
         (Failing("no connection"), NotFoundReason.NO_ANSWER, OriginState.FAILING),
         (NotSet("set it"), NotFoundReason.NO_ANSWER, OriginState.NOT_AVAILABLE),
         (Limited(START + timedelta(minutes=5)), NotFoundReason.NO_ANSWER, OriginState.FAILING),
     ],
 )
 async def test_f07_refusals_of_a_new_name_are_remembered_for_their_time(
-    opened: OpenCatalog, answer: Refusal, reason: NotFoundReason, state: OriginState | None
+    opened: OpenCatalog, answer: object, reason: NotFoundReason, state: OriginState | None
 ) -> None:
     source = Scripted({"demo-a": answer})
     async with opened(source) as catalog:
@@ -418,7 +423,7 @@ async def test_a_withdrawn_package_disappears_after_its_time(opened: OpenCatalog
         source.time += timedelta(hours=2)
         await page(catalog, "demo-a")
         await settled(catalog)
-        assert (await missing(catalog, "demo-a")).reason is NotFoundReason.NO_PACKAGE
+        assert (await missing(catalog, "demo-a")).reason is NotFoundReason.WITHDRAWN
 
 
 async def test_readme_and_files_come_from_the_tarball_once_per_release(opened: OpenCatalog) -> None:
@@ -537,6 +542,22 @@ async def test_versions_that_do_not_exist_and_names_that_are_none(opened: OpenCa
         assert (await page(catalog, "demo-a", "latest")).version == "1.0.0"
         near = await missing(catalog, "demo")
         assert [suggestion.text for suggestion in near.suggestions] == ["demo-a"]
+
+
+async def test_a_name_spelt_nearly_right_leads_to_the_one_that_was_meant(
+    opened: OpenCatalog,
+) -> None:
+    names = ("express", "@demo/widget", "left-pad")
+    async with opened(Scripted({name: packument(name, "1.0.0") for name in names})) as catalog:
+        for name in names:
+            await page(catalog, name)
+        for text, meant in (
+            ("expresss", "express"),
+            ("@demo/wigdet", "@demo/widget"),
+            ("leftpad", "left-pad"),
+        ):
+            assert [s.text for s in (await missing(catalog, text)).suggestions] == [meant]
+        assert (await missing(catalog, "preset")).suggestions == ()
 
 
 async def test_s11_counts_of_a_private_scope_are_never_asked_for(opened: OpenCatalog) -> None:

@@ -379,6 +379,11 @@ async def test_contents_above_the_limit_are_not_read_to_the_end(
         ("https://r.example/npm", "ws", "https://r.example/download/ws/1", "/download/ws/1"),
         ("https://r.example", "@s/n", None, "/@s/n/-/n-1.0.0.tgz"),
         ("https://r.example", "ws", "https://x.example/../../etc/passwd", "/ws/-/ws-1.0.0.tgz"),
+        # These would name another host when they were put behind the registry's name.
+        ("https://r.example", "ws", ".x.example/a.tgz", "/ws/-/ws-1.0.0.tgz"),
+        ("https://r.example", "ws", "@x.example/a.tgz", "/ws/-/ws-1.0.0.tgz"),
+        ("https://r.example", "ws", ":8443/a.tgz", "/ws/-/ws-1.0.0.tgz"),
+        ("https://r.example", "ws", "https://x.example/a b\x01\\.tgz", "/a%20b%01%5C.tgz"),
     ],
 )
 def test_tarball_address_is_always_on_the_registry(

@@ -17,12 +17,13 @@ from starlette.applications import Starlette
 
 from pkgstats import catalog as catalog_module
 from pkgstats.catalog import Catalog, open_catalog
-from pkgstats.models import AbilityState, Block, OriginState, PackageData
+from pkgstats.models import Block, OriginState, PackageData
 from pkgstats.settings import Settings
 from pkgstats.sources.choose import ABILITIES, Chosen, Place
 from pkgstats.sources.http import HttpSource
 from pkgstats.sources.npmrc import Found, NpmConfig
 from pkgstats.sources.recorded import data_json
+from pkgstats.sources.state import AbilityState
 from pkgstats.web import api, feeds
 
 NOW = datetime(2026, 7, 1, 6, 0, tzinfo=UTC)

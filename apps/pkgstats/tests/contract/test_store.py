@@ -349,6 +349,12 @@ async def test_s03_search_understands_words_and_qualifiers(
     assert await find(store, text) == names
 
 
+@pytest.mark.parametrize("text", ["", "a", '"""', '"a" OR "b"', "% * NEAR(", "x" * 500])
+async def test_near_takes_any_text(store: Store, text: str) -> None:
+    await save(store, simple("table"))
+    assert await store.read(lambda db: search.near(db, text, 5)) == []
+
+
 async def test_search_among_equals_more_downloads_come_first(store: Store) -> None:
     await save(store, simple("part-a"), simple("part-b"), simple("part-c"))
     await store.write(lambda db: counts.save(db, "part-b", week(5), now=NOW, simulated=False))

@@ -81,7 +81,9 @@ async def test_s04_other_spellings_lead_to_the_canonical_address(
     [
         ("/pkg:reakt", 404, "No package found for: <code>reakt</code>"),
         ("/pkg:react/v/9.9.9", 404, "No version found for: <code>react@9.9.9</code>"),
-        ("/pkg:down", 503, "The registry is silent."),
+        ("/pkg:down", 503, "Nothing is known here yet about: <code>down</code>"),
+        ("/pkg:withdrawn", 410, "withdrawn every version of: <code>withdrawn</code>"),
+        ("/api/v1/package?name=withdrawn", 410, '"code":"withdrawn"'),
         ("/no/such/page", 404, "There is no page at <code>/no/such/page</code>"),
         ("/@nobody", 404, "No packages found for: <code>@nobody</code>"),
         ("/compare/a,", 404, "There is no page at"),

@@ -145,7 +145,7 @@ async def test_a07_versions_dependencies_and_files_are_tables_with_links(http: A
     ]
     assert f'href="{MODEL}/v/1.0.2">1.0.2</a>' in html
     assert '<span class="badge">latest</span>' in html
-    assert '<a class="name" href="/pkg:ws">ws</a></th><td class="r range">^8.18.0</td>' in html
+    assert '<a class="name" href="/pkg:ws">ws</a></th><td class="r wants">^8.18.0</td>' in html
     assert "264 files, 935.4 kB unpacked." in html
 
 

@@ -37,6 +37,9 @@ class Unchanged:
 class NoData:
     """The source offers this, but has none for this name."""
 
+    was_withdrawn: bool = False
+    """There was a package of this name, and its authors have withdrawn all of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class NotOffered:

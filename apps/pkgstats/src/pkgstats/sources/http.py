@@ -263,13 +263,14 @@ def tarball_address(registry: str, name: str, release: Release) -> str:
     path = urlsplit(release.tarball or "").path
     usual = f"/{name}/-/"
     decoded = path.replace("%2f", "/").replace("%2F", "/").replace("%40", "@")
-    if ".." in path.split("/") or not path:
+    # A path that begins with anything but a slash would become part of the host's name.
+    if ".." in path.split("/") or not path.startswith("/"):
         path = f"{usual}{name.rpartition('/')[2]}-{release.version}.tgz"
         return registry + quote(path, safe="@/+~")
     if usual in decoded:
         return registry + quote(decoded[decoded.index(usual) :], safe="@/+~%")
     parts = urlsplit(registry)
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    return f"{parts.scheme}://{parts.netloc}{quote(path, safe='@/+~%')}"
 
 
 def _slim(body: Body, name: str, validators: Validators) -> Packument:

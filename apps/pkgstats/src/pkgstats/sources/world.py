@@ -195,7 +195,7 @@ def _invent(choice: random.Random) -> list[dict[str, Any]]:
         }
         needed = choice.sample(names[:position], min(position, choice.randint(0, 3)))
         base: dict[str, Any] = {
-            "description": f"{choice.choice(_DOINGS)} {choice.choice(_WHATS)} with a {thing}",
+            "description": f"{choice.choice(_DOINGS)} {choice.choice(_WHATS)} with {_article(thing)} {thing}",
             "license": choice.choice(["MIT", "MIT", "Apache-2.0", "ISC"]),
             "keywords": ["demo", thing, choice.choice(_WHATS)],
             "repository": f"https://code-host.example/demo/{thing}",
@@ -238,3 +238,7 @@ def _readme(name: str, release: Release) -> str:
         f'## Use\n\n```js\nimport {{ start }} from "{name}";\n\nstart();\n```\n\n'
         "## Options\n\n| name | default |\n| --- | ---: |\n| `size` | 10 |\n| `quiet` | false |\n"
     )
+
+
+def _article(thing: str) -> str:
+    return "an" if thing[0] in "aeio" else "a"

@@ -6,12 +6,17 @@ downloads where known, else dependents. Deprecated packages sink.
 
 from __future__ import annotations
 
+import difflib
 import re
 import sqlite3
 from dataclasses import dataclass
 
 MAX_CANDIDATES = 500
 MAX_WORDS = 12
+MAX_NEAR_CANDIDATES = 200
+MAX_NEAR_LENGTH = 80
+NEAR = 0.7
+"""So alike (difflib's ratio) are names that somebody may have meant: one letter of four differs."""
 
 _WORD = re.compile(r"\w+")
 _QUALIFIER = re.compile(
@@ -93,6 +98,20 @@ def by_prefix(db: sqlite3.Connection, text: str, limit: int) -> list[str]:
         return []
     rows = db.execute(BY_PREFIX, (needle, needle + chr(0x10FFFF), limit))
     return [row["name"] for row in rows]
+
+
+def near(db: sqlite3.Connection, text: str, limit: int) -> list[str]:
+    """Names that are spelt nearly so, nearest first; none that only has a few letters in common."""
+    needle = text.lower()[:MAX_NEAR_LENGTH]
+    pieces = {needle[i : i + 3] for i in range(len(needle) - 2)}
+    if not pieces:
+        return []
+    match = " OR ".join('"' + piece.replace('"', '""') + '"' for piece in sorted(pieces))
+    rows = db.execute(
+        "SELECT name FROM name_index WHERE name_index MATCH ? ORDER BY rank LIMIT ?",
+        (match, MAX_NEAR_CANDIDATES),
+    )
+    return difflib.get_close_matches(needle, [row[0] for row in rows], limit, NEAR)
 
 
 def count_seen(db: sqlite3.Connection) -> int:

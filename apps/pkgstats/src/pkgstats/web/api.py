@@ -22,6 +22,7 @@ from pkgstats import __version__, grammar, series
 from pkgstats.catalog import Catalog
 from pkgstats.models import By, NotFound, NotFoundReason, PackageData, Series
 from pkgstats.web import answers
+from pkgstats.web.pages import not_found_status
 
 MAX_TEXT = 500
 """Longer texts are no search: the grammar cuts at 64 characters anyway."""
@@ -161,8 +162,7 @@ class _Api:
             return found
         if found.reason is NotFoundReason.NOT_A_NAME:
             raise BadQuestion("name must be the name of a package")
-        is_down = found.reason is NotFoundReason.NO_ANSWER
-        status = HTTPStatus.SERVICE_UNAVAILABLE if is_down else HTTPStatus.NOT_FOUND
+        status = not_found_status(found.reason)
         near = [answers.suggestion(item) for item in found.suggestions]
         told = answers.origins(found.origins)
         raise _NoAnswer(status, answers.ErrorAnswer(found.words, found.reason.value, near, told))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from statistics import median
 from urllib.parse import urlsplit
 
@@ -116,7 +117,6 @@ class NotFoundPage:
     heading: str
     lead: str
     code: str = ""
-    words: str = ""
     search: str = ""
     """The text of a search to offer."""
     suggestions: tuple[Suggestion, ...] = ()
@@ -147,13 +147,19 @@ def package_page(
         dependencies=_dependencies(data.dependencies),
         columns=columns,
         missing_columns=missing,
-        rows=[
-            row
-            for i, row in enumerate(data.versions)
-            if i < MAX_VERSION_ROWS or row.tags or row.version == data.version
-        ],
+        rows=_version_rows(data),
         folders=tables.folders(data.files),
     )
+
+
+def not_found_status(reason: NotFoundReason) -> HTTPStatus:
+    """What pages and API answer with when there is no such package or version."""
+    match reason:
+        case NotFoundReason.NO_ANSWER:
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        case NotFoundReason.WITHDRAWN:
+            return HTTPStatus.GONE
+    return HTTPStatus.NOT_FOUND
 
 
 def not_found_page(missing: NotFound) -> NotFoundPage:
@@ -161,6 +167,8 @@ def not_found_page(missing: NotFound) -> NotFoundPage:
         heading, lead = "No answer from the registry", "Nothing is known here yet about:"
     elif missing.reason is NotFoundReason.NO_VERSION:
         heading, lead = "No such version", "No version found for:"
+    elif missing.reason is NotFoundReason.WITHDRAWN:
+        heading, lead = "Withdrawn", "Its authors have withdrawn every version of:"
     else:
         heading, lead = "No such package", "No package found for:"
     version = f"@{missing.version}" if missing.version else ""
@@ -168,7 +176,6 @@ def not_found_page(missing: NotFound) -> NotFoundPage:
         heading=heading,
         lead=lead,
         code=missing.name + version,
-        words=missing.words,
         search=missing.name,
         suggestions=missing.suggestions,
         origins=missing.origins,
@@ -315,8 +322,19 @@ def _readme_words(origin: Origin | None) -> str:
     if origin is None or origin.state is OriginState.NO_DATA:
         return (origin.words if origin else "") or "This version has no readme."
     if origin.state is OriginState.LOADING:
-        return origin.words or "The readme has been asked for and is not here yet."
+        return "The readme has been asked for and is not here yet."
     return f"Readme: {origin.words or NOT_AVAILABLE}."
+
+
+def _version_rows(data: PackageData) -> list[VersionRow]:
+    """Newest first; of too many, releases are shown rather than their trial versions."""
+    wanted = sorted(data.versions, key=lambda row: "-" in row.version.partition("+")[0])
+    chosen = {row.version for row in wanted[:MAX_VERSION_ROWS]}
+    return [
+        row
+        for row in data.versions
+        if row.version in chosen or row.tags or row.version == data.version
+    ]
 
 
 def _dependencies(rows: Sequence[Dependency]) -> list[tuple[str, list[Dependency]]]:

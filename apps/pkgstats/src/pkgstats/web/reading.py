@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from pkgstats import grammar
 from pkgstats.catalog import Catalog
 from pkgstats.grammar import HomeQuery, NameQuery, PackageQuery, ScopeQuery, SearchQuery, UserQuery
-from pkgstats.models import NotFound, NotFoundReason, PackageList
+from pkgstats.models import NotFound, PackageList
 from pkgstats.urls import CompareQuery, address, compare_path, read_path
 from pkgstats.web import lists, pages
 from pkgstats.web.choices import Picker
@@ -87,13 +87,13 @@ class ReadingPages:
 
     async def _results(self, request: Request, text: str, note: str) -> Response:
         result = await self._catalog.search(text, page_number(request))
-        near = () if result.cards else await self._catalog.suggest(text, MAX_SUGGESTED)
+        near = () if result.cards else await self._catalog.near(text, MAX_SUGGESTED)
         return self._renderer.html(
             request,
             "results.html",
             result=result,
             note=" ".join(filter(None, (note, result.note))),
-            near=[item for item in near if item.kind == "package"],
+            near=near,
             text=request.query_params.get("search", ""),
         )
 
@@ -101,9 +101,7 @@ class ReadingPages:
         data = await self._catalog.package(name, version)
         box = f"pkg:{name}" + (f"@{version}" if version else "")
         if isinstance(data, NotFound):
-            is_down = data.reason is NotFoundReason.NO_ANSWER
-            status = HTTPStatus.SERVICE_UNAVAILABLE if is_down else HTTPStatus.NOT_FOUND
-            page = pages.not_found_page(data)
+            status, page = pages.not_found_status(data.reason), pages.not_found_page(data)
             return self._renderer.html(request, "not_found.html", status, page=page, text=box)
         visitor = visitor_of(request)
         is_starred = visitor is not None and await self._catalog.has_star(visitor, name)
@@ -142,7 +140,7 @@ class ReadingPages:
         status, near = HTTPStatus.OK, []
         if not any(one.cards for one in found):
             status = HTTPStatus.NOT_FOUND
-            near = await self._catalog.suggest(name.removeprefix("@"), MAX_SUGGESTED)
+            near = await self._catalog.near(name.removeprefix("@"), MAX_SUGGESTED)
         return self._renderer.html(
             request,
             "people.html",
@@ -151,7 +149,7 @@ class ReadingPages:
             path=raw_path(request),
             people=[lists.part(one) for one in found],
             parts_found=status == HTTPStatus.OK,
-            near=[item for item in near if item.kind == "package"],
+            near=near,
             text=name,
         )
 

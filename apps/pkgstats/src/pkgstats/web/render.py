@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from pkgstats.catalog import Catalog
 from pkgstats.charts import lines, svg
-from pkgstats.models import AbilityState
+from pkgstats.sources.state import AbilityState
 from pkgstats.urls import package_path, search_path, user_path
 from pkgstats.web import words
 from pkgstats.web.kept import Rendered

@@ -57,6 +57,15 @@ _COLUMNS: list[tuple[Column, Callable[[VersionRow], object]]] = [
         ),
         lambda row: row.file_count,
     ),
+    (
+        Column(
+            "Last 7 days",
+            "",
+            True,
+            lambda row: "" if row.weekly is None else words.thousands(row.weekly),
+        ),
+        lambda row: row.weekly,
+    ),
 ]
 
 
