@@ -98,6 +98,7 @@ async def test_a12_hostile_facts_of_a_registry_become_no_markup(
     http: httpx2.AsyncClient, catalog: Any
 ) -> None:
     safe = catalog.packages["ws"]
+    usual = (await http.get("/pkg:ws")).text
     catalog.packages["ws"] = replace(
         safe,
         description=EVIL,
@@ -121,7 +122,7 @@ async def test_a12_hostile_facts_of_a_registry_become_no_markup(
         catalog.packages["ws"] = safe
     assert is_harmless(html)
     assert "javascript:" not in html
-    assert html.count("</script>") == 3
+    assert html.count("</script>") == usual.count("</script>")
     assert "<script" not in card
     assert "onerror=alert(1)>" in html.replace("&gt;", ">")  # it is there, as text
 

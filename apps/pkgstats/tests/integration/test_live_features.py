@@ -13,8 +13,8 @@ from hubbub.testing import Hub, eventually
 from pkgstats.live import negotiate, notices
 from pkgstats.live.groups import MAX_NAMES_PER_CONNECTION
 from pkgstats.live.publisher import publish_notice
-from pkgstats.models import AbilityState, SourceState
 from pkgstats.site import Site
+from pkgstats.sources.state import AbilityState, SourceState
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 from pkgstats.catalog import Catalog
-from pkgstats.models import AbilityState, SourceState
+from pkgstats.sources.state import AbilityState, SourceState
 
 LOOK_EVERY_S = 15.0
 ABILITY = "packument"
