@@ -235,7 +235,7 @@ async def test_r03_card_has_publisher_version_date_total_sparkline_and_links(htt
     assert '<span class="badge">exact match</span>' in card
     assert re.search(r'<a href="/@demo-\w+">demo-\w+</a>', card)
     assert re.search(r"<b data-version>v\d+\.\d+\.\d+</b><time datetime=", card)
-    assert re.search(r'<b class="num">.*386 k</b><svg class="spark" role="img"', card)
+    assert re.search(r'<b class="num" data-total>.*386 k</b><svg class="spark" role="img"', card)
     assert 'rel="nofollow ugc noopener noreferrer" href="https://code-host.example/' in card
 
 
