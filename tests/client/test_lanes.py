@@ -38,10 +38,11 @@ async def test_cl_074_handlers_of_each_kind_of_event_may_raise(
         await asyncio.sleep(0)
         raise error("mine")
 
+    on: Any = client.on
     for name in NAMES.values():
-        client.on(name, fail)
+        on(name, fail)
         if error is not GeneratorExit:  # in a coroutine it means something else
-            client.on(name, fail_later)
+            on(name, fail_later)
     await client.start()
     await client.join_group("g")
     async with client.messages() as messages:

@@ -388,9 +388,9 @@ async def test_everything_of_the_asyncio_client_is_there(near: Near) -> None:
         got: list[Any] = []
         first = client.on("server-message", got.append)
         with pytest.raises(TypeError):
-            client.on("server-message", asyncio.sleep)
+            client.on("server-message", asyncio.sleep)  # type: ignore[call-overload]
         with pytest.raises(ValueError):
-            client.on("no-such-event", print)
+            client.on("no-such-event", print)  # type: ignore[call-overload]
 
         @client.on("stopped")
         def stopped(event: Any) -> None:

@@ -146,3 +146,18 @@ def what_is_refused() -> None:
     Client(5)  # type: ignore[arg-type]
     Client(URL, duplicate_policy="sometimes")  # type: ignore[arg-type]
     connect(URL, sequence_acks=None)  # type: ignore[call-arg]
+
+
+def handlers_that_are_refused(client: Client, name: str) -> None:
+    def of_gaps(event: GapEvent) -> None: ...
+
+    async def of_messages(event: GroupMessageEvent) -> None: ...
+
+    client.on("gap", of_gaps)
+    client.on("group-message", of_messages)
+    client.on("connected", of_gaps)  # type: ignore[call-overload]
+    client.on("server-message", of_messages)  # type: ignore[call-overload]
+    client.on("connected")(of_gaps)  # type: ignore[arg-type]
+    client.on("conected", print)  # type: ignore[call-overload]
+    client.on(name, print)  # type: ignore[call-overload]
+    client.on("gap", lambda event: event.group)  # type: ignore[call-overload]

@@ -1,6 +1,7 @@
 """`on` and `off`, with the type of each event; both twins have them from here.
 
-There are two forms of `on` for each name, so that an editor knows what a handler is given.
+There are two forms of `on` for each name, so that an editor knows what a handler is given,
+and a wrong one is refused by a type checker.
 """
 
 from collections.abc import Callable
@@ -193,13 +194,6 @@ class Listening(Generic[R]):
         event: Literal["handler-error"],
         handler: Callable[[HandlerErrorEvent], object],
         **options: Unpack[HandlerOptions],
-    ) -> R: ...
-
-    @overload
-    def on(self, event: str, **options: Unpack[HandlerOptions]) -> Decorator[Any]: ...
-    @overload
-    def on(
-        self, event: str, handler: Callable[[Any], object], **options: Unpack[HandlerOptions]
     ) -> R: ...
 
     def on(

@@ -11,13 +11,13 @@ import inspect
 import weakref
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, overload
+from typing import Any, Self, TypeVar, Unpack, cast, overload
 
 from hubbub.client.async_client import Client, State
 from hubbub.client.client_options import ClientOptions
 from hubbub.client.credential import CredentialProvider
 from hubbub.client.events import ClientEvent, GroupMessageEvent, ServerMessageEvent
-from hubbub.client.inbox import present_handler
+from hubbub.client.inbox import Registration, present_handler
 from hubbub.client.listening import HandlerOptions, Listening
 from hubbub.client.operations import InvokeResult, SendResult
 from hubbub.client.options import DEFAULT, BufferOptions, Default
@@ -231,8 +231,8 @@ class SyncClient(Listening[SyncRegistration], SyncGroupStreaming, SyncGroupState
         if inspect.iscoroutinefunction(handler):
             raise TypeError("a handler of SyncClient is a plain function; see Client")
         options["thread"] = True
-
-        registration = self._portal.run(lambda: self._client.on(event, handler, **options))
+        on = cast("Callable[..., Registration]", self._client.on)  # whatever event it is
+        registration = self._portal.run(lambda: on(event, handler, **options))
         return SyncRegistration(self._portal, registration)
 
     def _unregister(self, event: str, handler: Callable[[Any], object]) -> None:

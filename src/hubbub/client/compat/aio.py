@@ -61,7 +61,8 @@ class WebPubSubClient:
         return self._client.is_connected
 
     async def subscribe(self, event: CallbackType | str, listener: Callable[..., Any]) -> None:
-        self._client.on(text_of(event), Listener(listener))
+        on: Any = self._client.on  # the name is known at run time only
+        on(text_of(event), Listener(listener))
 
     async def unsubscribe(self, event: CallbackType | str, listener: Callable[..., Any]) -> None:
         self._client.off(text_of(event), Listener(listener))
