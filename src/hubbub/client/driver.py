@@ -10,7 +10,7 @@ import logging
 import random
 import secrets
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -202,7 +202,7 @@ class Driver:
         raise ConnectError(f"there is no connection to ping: the client is {self.state.value}")
 
     @contextlib.contextmanager
-    def awaiting(self) -> Iterator[None]:
+    def awaiting(self) -> Generator[None]:
         """Somebody waits for an answer: it is read, however full a queue is."""
         self.awaited += 1
         self.listener.on_idle()
