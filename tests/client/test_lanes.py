@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.client.conftest import Near
+from tests.client.scripted import Peer, Scripted
 from tests.client.test_client import names_of, tasks, watch
 from tests.client.test_healing import QUICK, SOON, until
 
@@ -335,6 +336,32 @@ async def test_cl_071_pause_is_no_silence_and_pings_go_on(near: Near) -> None:
         assert "Recovering" not in names_of(seen)
         got = [(await soon(anext(messages))).data for _ in range(50)]
         assert got == list(range(50))
+
+
+async def test_cl_071_ping_of_the_service_during_a_pause_is_answered_after_it() -> None:
+    is_full, answered = asyncio.Event(), asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        for number in range(1, 4):
+            await peer.message(number, number)
+        await is_full.wait()
+        pong = await peer.socket.ping()
+        is_full.clear()
+        await pong
+        answered.set()
+
+    async with Scripted(script) as service:
+        client = Client(service.url, buffer=BufferOptions(max_messages=2))
+        seen = watch(client)
+        async with client.messages() as messages, client:
+            await until(lambda: client._dispatcher.is_paused)
+            is_full.set()
+            await until(lambda: not is_full.is_set())
+            assert not answered.is_set()
+            for number in range(1, 4):
+                assert (await soon(anext(messages))).data == number
+            await soon(answered.wait())
+        assert "Recovering" not in names_of(seen)
 
 
 async def test_cl_080_overflow_disconnect_stops_and_says_why(near: Near) -> None:
