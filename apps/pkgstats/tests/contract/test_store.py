@@ -1,7 +1,9 @@
 """The database: search, outbox, memory of absences, and what must not be in it."""
 
 import asyncio
+import random
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -434,6 +436,27 @@ async def test_by_prefix_finds_the_own_part_of_scoped_names(store: Store) -> Non
 
 
 # Outbox, states, people
+
+
+@pytest.mark.parametrize("tries", [0, 20])
+async def test_draw_takes_each_that_may_be_drawn_equally_often_and_none_twice(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tries: int
+) -> None:
+    monkeypatch.setattr(people, "TRIES_EACH", tries)
+    assert await store.read(lambda db: people.draw(db, random.Random(1), 3)) == []
+    good = [f"good-{n}" for n in range(6)]
+    await save(store, simple("mute"), simple("old", description="x", deprecated="x"))
+    await save(store, *(simple(name, description="x") for name in good))
+    choice = random.Random(1)
+    drawn = Counter[str]()
+    for _ in range(400):
+        names = await store.read(lambda db: people.draw(db, choice, 3))
+        assert len(names) == len(set(names)) == 3
+        drawn.update(names)
+    assert set(drawn) == set(good)
+    assert all(150 < times < 250 for times in drawn.values())
+    everything = await store.read(lambda db: people.draw(db, choice, 50))
+    assert sorted(everything) == good
 
 
 async def test_outbox_ids_are_never_used_again(store: Store) -> None:

@@ -151,6 +151,8 @@ async def test_r16_every_answer_has_the_security_headers(
     headers = (await http.get(path)).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "same-origin"
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert headers["cross-origin-resource-policy"] in ("same-origin", "cross-origin")
     policy = headers["content-security-policy"]
     assert policy.startswith("default-src 'none'")
     assert "unsafe" not in policy.replace("style-src 'unsafe-inline'", "")
