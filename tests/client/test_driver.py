@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -144,6 +145,8 @@ async def test_socket_that_ends_before_its_first_write_is_watched_no_more() -> N
             return found
 
     class Owner:
+        log_fields: Mapping[str, object] = {}
+
         def on_open(self) -> None: ...
         def on_message(self, data: bytes) -> None: ...
         def on_read(self) -> None: ...

@@ -177,14 +177,16 @@ async def test_iterator_that_goes_on_for_ever_waits_for_the_next_start(near: Nea
 async def test_cl_081_forgotten_iterator_is_told_and_closed(
     near: Near, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with connect(near.url()) as client:
+    async with connect(near.url(), name="orders") as client:
         events = client.events()
         await events.__aenter__()
         assert len(client._dispatcher.lanes) == 1
         del events
         gc.collect()
         await until(lambda: client._dispatcher.lanes == [])
-        assert "was forgotten" in caplog.text
+        line = next(r for r in caplog.records if "was forgotten" in r.getMessage())
+        assert vars(line)["client"] == "orders"
+        assert vars(line)["connection_id"] == client.connection_id
         caplog.clear()
         closed = client.events()
         await closed.__aenter__()

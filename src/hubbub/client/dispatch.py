@@ -32,6 +32,7 @@ class Dispatcher:
     def __init__(self, driver: Driver, calls: Calls, payloads: Payloads) -> None:
         self._driver = driver
         self._calls = calls
+        self.log = driver.log
         self._payloads = payloads
         self.desk = Desk(driver, payloads, self)
         self.lanes: list[Lane] = []

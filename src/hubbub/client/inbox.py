@@ -8,18 +8,16 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
-import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from hubbub.client.events import MESSAGES, ClientEvent
+from hubbub.client.logs import ClientLog
 from hubbub.client.options import BufferOptions
 from hubbub.client.threads import Worker
 from hubbub.protocol.limits import OUTBOUND_QUEUE_MESSAGES
-
-log = logging.getLogger("hubbub.client")
 
 Handler = Callable[[Any], Any]
 _EVENT_BYTES = 200
@@ -42,6 +40,7 @@ def present_handler() -> "asyncio.Task[None] | None":
 
 
 class Owner(Protocol):
+    log: ClientLog
     is_debug: bool
     """The event loop is in its debug mode; looked up now and then, not for each message."""
 
@@ -96,6 +95,11 @@ class Lane:
         """Held while a shared queue changes; re-entrant, as the owner is called meanwhile."""
         self._is_told = False
         """`note_taken` is on its way."""
+
+    @property
+    def log(self) -> ClientLog:
+        """Of the client."""
+        return self._owner.log
 
     def share(self) -> None:
         """From now on other threads take from it, by `take_in_thread`."""
@@ -344,7 +348,7 @@ class Registration(Lane):
         finally:
             self._is_busy = self._is_queued
         if begun_at is not None:
-            _tell_blocked(self.name, begun_at)
+            _tell_blocked(self.log, self.name, begun_at)
 
     def _wake(self) -> None:
         if self._tasks < self._max_tasks:
@@ -428,7 +432,7 @@ def _debug_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _tell_blocked(name: str, begun_at: float) -> None:
+def _tell_blocked(log: ClientLog, name: str, begun_at: float) -> None:
     blocked_s = asyncio.get_running_loop().time() - begun_at
     if blocked_s > _BLOCKED_S:
         log.warning("a handler of %r blocked the event loop for %.1f s", name, blocked_s)

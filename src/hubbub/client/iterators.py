@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable
 from typing import Generic, Self, TypeVar, cast
 
@@ -10,7 +9,6 @@ from hubbub.client.events import ClientEvent
 from hubbub.client.inbox import Lane, Owner
 from hubbub.client.options import BufferOptions
 
-log = logging.getLogger("hubbub.client")
 E_co = TypeVar("E_co", bound=ClientEvent, covariant=True)
 
 
@@ -128,6 +126,6 @@ class EventStream(Generic[E_co]):
         lane = getattr(self, "_lane", None)
         if lane is None or lane.is_closed or self._loop is None:
             return
-        log.warning("a stream of events was forgotten: use `async with`, or close it")
+        lane.log.warning("a stream of events was forgotten: use `async with`, or close it")
         with contextlib.suppress(RuntimeError):  # the loop is closed, and the client with it
             self._loop.call_soon_threadsafe(lane.close)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from hubbub.client.events import MessageEvent, plain_event
@@ -49,6 +49,7 @@ class Link:
 
     def __init__(self, driver: Owner, number: int) -> None:
         self._driver = driver
+        self.log_fields: Mapping[str, object] = driver.log.fields
         self.number = number
         self._read = driver.read
         self._counters = driver.counters

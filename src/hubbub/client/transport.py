@@ -51,6 +51,9 @@ class TransportOptions:
 class Owner(Protocol):
     """Who hears of what happens on the socket."""
 
+    log_fields: Mapping[str, object]
+    """Who it is, for lines in the log."""
+
     def on_open(self) -> None:
         """The first call: it can be written to. Frames that came with the answer follow."""
 
@@ -228,7 +231,7 @@ class Transport(picows.WSListener):
             if frame.last_in_buffer:
                 owner.on_read()
         except Exception:
-            log.exception("a received frame could not be handled")
+            log.exception("a received frame could not be handled", extra=owner.log_fields)
             transport.disconnect(graceful=False)
 
     def _take_unusual(
