@@ -28,3 +28,31 @@ def test_l08_connection_may_watch_so_many_packages_and_no_more() -> None:
         watchers.watch("c", "u", "one-more")
     watchers.disconnected("c")
     assert watchers.counts() == {}
+
+
+def test_l08_somebody_is_here_from_connected_to_disconnected_whatever_the_page() -> None:
+    watchers = Watchers(publish_nothing, lambda counts: None)
+    assert not watchers.present.is_set()
+    watchers.connected("tab-1", "u")
+    watchers.watch("tab-2", "u", "ws")  # its `connected` was lost
+    assert (watchers.user_of("tab-1"), watchers.user_of("tab-2")) == ("u", "u")
+    watchers.disconnected("tab-1")
+    assert watchers.present.is_set()
+    watchers.disconnected("tab-2")
+    assert not watchers.present.is_set()
+    assert watchers.user_of("tab-2") is None
+
+
+def test_l04_list_keeps_packages_fresh_and_makes_nobody_a_watcher() -> None:
+    watchers = Watchers(publish_nothing, lambda counts: None)
+    watchers.watch_list("c", "u", ["ws", "react"])
+    watchers.watch("d", "u", "ws")
+    assert watchers.counts() == {"ws": 1, "react": 1}
+    assert (watchers.count("ws"), watchers.count("react")) == (1, 0)
+    watchers.unwatch("c", ["react", "unknown"])
+    watchers.unwatch("nobody", ["ws"])
+    assert watchers.counts() == {"ws": 1}
+    full = [f"p{i}" for i in range(MAX_NAMES_PER_CONNECTION)]
+    with pytest.raises(TooManyNames):
+        watchers.watch_list("c", "u", full)  # with "ws" it is one too many: all or none
+    assert watchers.counts() == {"ws": 1}
