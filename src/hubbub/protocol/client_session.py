@@ -7,7 +7,6 @@ ids in `client_inbound`, the socket of the moment in `client_link`.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from math import inf
 
 from hubbub.protocol.client_events import (
@@ -17,7 +16,6 @@ from hubbub.protocol.client_events import (
     Cause,
     ConnectedEvent,
     Deliver,
-    DisconnectedEvent,
     Emit,
     Event,
     GapEvent,
@@ -52,6 +50,7 @@ from hubbub.protocol.client_groups import Groups
 from hubbub.protocol.client_inbound import Inbound
 from hubbub.protocol.client_keepalive import KeepAlive, Timers
 from hubbub.protocol.client_link import Link, Pauses, Step, is_unauthorized
+from hubbub.protocol.client_loss import Loss
 from hubbub.protocol.client_operations import Operations
 from hubbub.protocol.client_options import ClientOptions
 from hubbub.protocol.client_stream_events import StreamInput
@@ -80,10 +79,7 @@ from hubbub.protocol.messages import (
     StreamNack,
 )
 
-_POLICY_VIOLATION = 1008
 _NORMAL_CLOSURE = 1000
-_MAX_TOO_LARGE = 2
-"""The service repeats a message that we could not take: after the second time it never ends."""
 
 
 class ClientSession:
@@ -130,11 +126,7 @@ class ClientSession:
         nothing is under way that a message could change. After all that were read together
         `heard` has to be called."""
         self._held: list[DataMessage] = []
-        self._lost_at = 0.0
-        self._loss = SocketLost(0)
-        self._said: str | None = None
-        self._gap: GapEvent | None = None
-        self._too_large = 0
+        self._loss = Loss()
         self._omits_access_token = False
 
     @property
@@ -235,7 +227,7 @@ class ClientSession:
 
     def _start(self, asked: Start) -> None:
         self._is_starting = True
-        self._gap = None
+        self._loss.forget_gap()
         self._pauses.start()
         self._enter(CONNECTING, "start")
         limit_s = self._options.start_s if asked.limit_s is None else asked.limit_s
@@ -285,7 +277,7 @@ class ClientSession:
         if isinstance(received.message, Connected):
             self._come_up(received.message)
         elif isinstance(received.message, Disconnected):
-            self._said = received.message.message
+            self._loss.said = received.message.message
 
     # --- up -----------------------------------------------------------------------------------
 
@@ -297,8 +289,7 @@ class ClientSession:
         self._enter(CONNECTED, "connected")
         self.connection_id = self.operations.connection_id = message.connection_id
         self._learn(message)
-        self._said = None
-        self._too_large = 0
+        self._loss.come_up()
         self._omits_access_token = False
         self.inbound = Inbound(self._options, counted=self.inbound)
         self._alive.note_life(self._now)
@@ -342,21 +333,12 @@ class ClientSession:
                 failed=late | frozenset(failed),
             )
         )
-        self._tell_gap()
+        joined = frozenset(self.groups.joined)
+        if (gap := self._loss.gap(self.connection_id, self._now, joined)) is not None:
+            self._emit(gap)
         held, self._held = self._held, []
         for message in held:
             self._pass_on(message)
-
-    def _tell_gap(self) -> None:
-        if self._gap is not None:
-            gap = replace(
-                self._gap,
-                connection_id=self.connection_id,
-                down_for_s=self._now - self._lost_at,
-                groups=frozenset(self.groups.joined),
-            )
-            self._gap = None
-            self._emit(gap)
 
     # --- frames -------------------------------------------------------------------------------
 
@@ -392,7 +374,7 @@ class ClientSession:
             case Connected() as message:
                 self._replace_connection(message)
             case Disconnected() as message:
-                self._said = message.message
+                self._loss.said = message.message
 
     def _deliver(self, message: DataMessage, size_bytes: int) -> None:
         """Messages that come in the rejoin phase are held back until `connected` is told."""
@@ -429,9 +411,7 @@ class ClientSession:
     def _lose_link(self, loss: SocketLost) -> None:
         if self.groups.is_rejoining:
             self._end_rejoin()
-        self._lost_at = self._now
-        self._loss = loss
-        self._too_large += loss.is_too_large
+        self._loss.take(loss, self._now)
         self._pauses.lose_link(self._now)
         self.operations.park()
         self.streams.pause()
@@ -446,11 +426,7 @@ class ClientSession:
         return self._token is not None and self._options.recovery_window_s > 0
 
     def _can_recover(self, loss: SocketLost) -> bool:
-        return (
-            self.is_recoverable
-            and loss.close_code != _POLICY_VIOLATION
-            and self._too_large < _MAX_TOO_LARGE
-        )
+        return self.is_recoverable and not self._loss.is_final(loss.close_code)
 
     def _lose_connection(self, cause: str) -> None:
         """The connection id is gone for good: settle what depended on it, then start anew."""
@@ -466,32 +442,20 @@ class ClientSession:
     def _end_connection(self, cause: str, *, will_reconnect: bool) -> None:
         assert self.connection_id is not None
         self.operations.connection_lost()
-        is_too_large = self._too_large >= _MAX_TOO_LARGE
-        if self.inbound.has_message or self.groups.joined or is_too_large:
-            kind = "unparsable" if is_too_large else "reconnect"
-            last = self.inbound.largest
-            self._gap = GapEvent(kind, self.connection_id, None, last, 0, frozenset())
+        if self.inbound.has_message or self.groups.joined or self._loss.is_too_large:
+            self._loss.note_gap(self.connection_id, self.inbound.largest)
         self.streams.connection_lost()
-        self._emit(
-            DisconnectedEvent(
-                self.connection_id,
-                self._said,
-                self._loss.close_code,
-                cause,
-                will_reconnect,
-                self._loss.reason,
-            )
-        )
+        here = self.connection_id
+        self._emit(self._loss.disconnected(here, cause, will_reconnect=will_reconnect))
         self.states.connection_lost()
-        self.connection_id = self._token = self._said = None
+        self.connection_id = self._token = None
 
     def _replace_connection(self, message: Connected) -> None:
         """The service answers with another connection: the old one is lost, this one is up."""
         if self.state is CONNECTED:
             if self.groups.is_rejoining:
                 self._end_rejoin()
-            self._lost_at = self._now
-            self._loss = SocketLost(self._link.number)
+            self._loss.take(SocketLost(self._link.number), self._now)
             self.operations.park()
         self._end_connection("the service made a new connection", will_reconnect=True)
         self._come_up(message)
@@ -525,7 +489,7 @@ class ClientSession:
     def _take_proof(self, received: Received) -> None:
         message = received.message
         if isinstance(message, Disconnected):  # the opposite of a proof
-            self._said = message.message
+            self._loss.said = message.message
         elif isinstance(message, Connected) and message.connection_id != self.connection_id:
             self._replace_connection(message)
         else:
@@ -542,9 +506,9 @@ class ClientSession:
         self._alive.is_paused = False
         self._pauses.come_up(self._now)
         self._enter(CONNECTED, "recovered")
-        self._said = None
+        self._loss.said = None
         self._omits_access_token = False
-        down_for_s = self._now - self._lost_at
+        down_for_s = self._now - self._loss.at
         self._emit(RecoveredEvent(self.connection_id, down_for_s, self.operations.repeats))
         self.inbound.confirm_again(self._now)
         self._take_frame(proof)
@@ -552,10 +516,8 @@ class ClientSession:
     def _fail_recovery(self, why: SocketFailed | SocketLost | Timer) -> None:
         failure = self._link.end(why)
         if isinstance(why, SocketLost):
-            self._too_large += why.is_too_large
-            if self._loss.close_code is None:  # the service has not said before why
-                self._loss = why
-        if failure.close_code == _POLICY_VIOLATION or self._too_large >= _MAX_TOO_LARGE:
+            self._loss.take_again(why)
+        if self._loss.is_final(failure.close_code):
             self._lose_connection("recovery refused")
         elif not is_unauthorized(failure):
             self._timers[Timer.PAUSE] = self._now + self._pauses.before_recovery_s(why)
@@ -614,7 +576,8 @@ class ClientSession:
             self._is_starting = False
             self._actions.append(StartFailed("start", "stopped"))
         if self.connection_id is not None:
-            self._loss = why if isinstance(why, SocketLost) else SocketLost(self._link.number)
+            loss = why if isinstance(why, SocketLost) else SocketLost(self._link.number)
+            self._loss.take(loss, self._now)
             self._end_connection("stop", will_reconnect=False)
         self._enter(STOPPED, "stop")
         self._emit(StoppedEvent(self._stop_reason, ""))
