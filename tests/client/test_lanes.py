@@ -137,6 +137,32 @@ async def test_cl_079_at_the_hard_limit_the_link_is_left_until_the_queue_has_dra
     assert "Gap" not in names_of(seen)
 
 
+async def test_cl_079_handler_whose_answer_comes_only_after_the_recovery_gets_it() -> None:
+    async def overfill(peer: FakePeer) -> None:
+        await peer.ack(await peer.expect("joinGroup"))
+        for number in range(1100):
+            await peer.message(number)
+        await peer.read("never")
+
+    async def answer(peer: FakePeer) -> None:
+        await peer.ack(await peer.expect("event"))
+
+    async with FakeService(overfill, answer) as service, Client(service.url) as client:
+        seen = watch(client)
+        got: list[int] = []
+
+        async def handle(event: Any) -> None:
+            if not got:
+                await client.send_event("e", 1)
+            got.append(event.data)
+
+        client.on("server-message", handle, buffer=BufferOptions(max_messages=2))
+        await client.join_group("g")
+        await until(lambda: len(got) >= 1000)
+        assert got == list(range(len(got)))
+        assert [n for n in names_of(seen) if n != "SlowConsumer"] == ["Recovering", "Recovered"]
+
+
 async def test_cl_076_slow_handler_of_one_group_delays_no_other(near: Near) -> None:
     async with connect(near.url()) as client:
         slow: list[int] = []

@@ -4,6 +4,7 @@ import asyncio
 
 from hubbub.client import failures
 from hubbub.client.driver import Driver
+from hubbub.client.inbox import present_handler
 from hubbub.client.observer import Watch
 from hubbub.client.options import check_limit
 from hubbub.clock import boottime
@@ -29,6 +30,8 @@ class Calls:
         self._chosen: dict[int, tuple[ce.OperationKey, ce.OperationRequest]] = {}
         """Pending operations whose ack id the application has chosen."""
         self._sharers: dict[ce.OperationKey, list[asyncio.Future[Settled]]] = {}
+        self.of_handlers = 0
+        """Those that a handler waits for."""
         self.is_closed = False
         """No new ones are taken, because the client is about to stop."""
 
@@ -102,6 +105,8 @@ class Calls:
             self._chosen[ack_id] = key, request
         deadline = None if limit is None else boottime() + limit
         self._driver.feed(ce.Submit(key, request, deadline, is_acked, ack_id))
+        is_of_handler = present_handler() is not None
+        self.of_handlers += is_of_handler
         try:
             return await settled
         except asyncio.CancelledError:
@@ -110,6 +115,7 @@ class Calls:
                 self._driver.feed(ce.Cancel(key))
             raise
         finally:
+            self.of_handlers -= is_of_handler
             self._pending.pop(key, None)
             if settled.done() and not settled.cancelled():
                 self._forget(key, ack_id)

@@ -22,6 +22,8 @@ from hubbub.protocol.messages import DataMessage
 
 _MAX_GROUPS = 1000
 """Of which the lanes are remembered: the names come from the service."""
+_STUCK_S = 0.25
+"""How long a full lane may take to drain while a handler waits for an answer."""
 PAUSE_LIMIT_S = 10.0
 """Longest pause in reading: the service would take the link for dead sooner or later."""
 
@@ -201,6 +203,11 @@ class Dispatcher:
         session = self._driver.session
         return session.state is ce.State.CONNECTED and not session.groups.is_rejoining
 
+    @property
+    def _is_asking(self) -> bool:
+        """Somebody waits for an answer, a handler perhaps."""
+        return bool(self._calls) or self._driver.awaited > 0
+
     def note_idle(self) -> None:
         """All that was asked for has been done."""
         self.is_debug = self._driver.is_debug
@@ -209,8 +216,7 @@ class Dispatcher:
     def regulate_reading(self) -> None:
         """Read, or leave it to TCP to slow the service down; see BufferOptions."""
         is_full = any(not lane.is_dropping for lane in self._full_lanes)
-        is_asking = bool(self._calls) or self._driver.awaited > 0
-        is_paused = is_full and self._is_up and not is_asking
+        is_paused = is_full and self._is_up and not self._is_asking
         if is_paused is self.is_paused:
             return
         self.is_paused = is_paused
@@ -238,8 +244,17 @@ class Dispatcher:
         self.regulate_reading()
 
     async def ready_to_recover(self) -> None:
-        """Back when no lane is full any more."""
-        await self._room.wait()
+        """Back when no lane is full any more, or when a handler waits for an answer that comes
+        only after the recovery."""
+        while not self._room.is_set():
+            try:
+                async with asyncio.timeout(_STUCK_S):
+                    await self._room.wait()
+            except TimeoutError:
+                if self._calls.of_handlers and all(
+                    [lane.allow_more() for lane in self._full_lanes]
+                ):
+                    return
 
 
 def _by_name(lanes: list[Lane]) -> dict[str, tuple[Lane, ...]]:

@@ -25,6 +25,8 @@ _EVENT_BYTES = 200
 _LEAST_MESSAGES = OUTBOUND_QUEUE_MESSAGES
 """What the service may have on its way."""
 _LEAST_BYTES = 4 * 1_048_576
+_MOST_MORE = 10
+"""How often so much may come beyond that while nobody can drain a lane."""
 _BLOCKED_S = 1.0
 """A handler that runs in the reader longer than this is told of, in asyncio's debug mode."""
 
@@ -89,6 +91,8 @@ class Lane:
         self.is_dropping = False
         """Until it has drained, messages that come are dropped."""
         self._is_half_full = False
+        self._allowed = 0
+        """How often `allow_more` has raised the limit since it drained."""
         self._emptied: asyncio.Future[None] | None = None
         self.is_closed = False
         self._lock: threading.RLock | None = None
@@ -184,10 +188,16 @@ class Lane:
     @property
     def is_overfull(self) -> bool:
         """Twice the limit, and more for small ones: what comes before an answer must fit."""
-        limits = self.buffer
-        return len(self._queue) >= max(
-            2 * limits.max_messages, _LEAST_MESSAGES
-        ) or self.size >= max(2 * limits.max_bytes, _LEAST_BYTES)
+        limits, more = self.buffer, self._allowed
+        messages = max(2 * limits.max_messages, _LEAST_MESSAGES) + more * _LEAST_MESSAGES
+        size = max(2 * limits.max_bytes, _LEAST_BYTES) + more * _LEAST_BYTES
+        return len(self._queue) >= messages or self.size >= size
+
+    def allow_more(self) -> bool:
+        """Have room once more for what the service may have on its way; False: no more."""
+        while self.is_overfull and self._allowed < _MOST_MORE:
+            self._allowed += 1
+        return not self.is_overfull
 
     def _fill(self) -> None:
         if not self.is_full:
@@ -243,6 +253,7 @@ class Lane:
     def _drain(self) -> None:
         if self.is_full and self._is_drained_to(2):
             self.is_full = self.is_dropping = False
+            self._allowed = 0
             self._owner.lane_drained(self)
         if self._is_half_full and self._is_drained_to(4):
             self._is_half_full = False
