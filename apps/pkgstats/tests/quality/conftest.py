@@ -43,6 +43,13 @@ THEMES = ("light", "dark")
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 ARTIFACTS = Path(__file__).parents[4] / ".artifacts" / "pkgstats"
+README_PICTURES = {
+    "page": ("package", "light", ""),
+    "home": ("home", "light", ""),
+    "compare": ("compare", "dark", ".block:has(svg)"),
+}
+"""The name of each: kind of page, theme, and which part (none: the upper end)."""
+PICTURES = Path(__file__).parents[2] / "pictures"
 REPORT = Path(__file__).parents[2] / "src" / "pkgstats" / "data" / "quality.json"
 TRIES = 3
 """A busy machine makes one load slow, but hardly three: the best of them counts."""
@@ -283,3 +290,24 @@ async def shots(context: BrowserContext, demo_site: Site) -> Callable[[], Awaita
 def addresses() -> list[str]:
     """One address for each kind of page."""
     return list(KINDS.values())
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def readme_pictures(browser: Browser, demo_site: Site) -> Callable[[], Awaitable[list[Path]]]:
+    """The pictures of the README: the upper part of a few pages, small and in few bytes."""
+
+    async def take() -> list[Path]:
+        context = await browser.new_context(viewport={"width": 780, "height": 430})
+        made = []
+        for name, (kind, theme, part) in README_PICTURES.items():
+            page = await context.new_page()
+            await page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            await page.goto(demo_site.url + KINDS[kind])
+            await page.locator("#live[data-state=live]").wait_for()
+            made.append(PICTURES / f"{name}.png")
+            shown = page.locator(part).first if part else page
+            await shown.screenshot(path=made[-1])
+        await context.close()
+        return made
+
+    return take

@@ -116,3 +116,12 @@ async def test_s17_report_on_the_quality_page_is_of_these_pages_and_within_the_l
 )
 async def test_pictures_of_every_page_are_made(context: Any, demo_site: Site, shots: Any) -> None:
     assert await shots() == len(KINDS) * 2 * 3
+
+
+@pytest.mark.skipif(
+    os.environ.get("PKGSTATS_README") != "1",
+    reason="set PKGSTATS_README=1 to make the pictures of the README again",
+)
+async def test_pictures_of_the_readme_are_made_and_small(readme_pictures: Any) -> None:
+    for path in await readme_pictures():
+        assert path.stat().st_size < 60_000, path
