@@ -135,7 +135,8 @@ class Lane:
             return
         self._queue.append((name, event, size))
         self.size += size
-        self.depth_max = max(self.depth_max, len(self._queue))
+        if len(self._queue) > self.depth_max:
+            self.depth_max = len(self._queue)
         if not self._is_half_full and self._is_at(2):
             self._is_half_full = True
             self._owner.lane_half_full(self)

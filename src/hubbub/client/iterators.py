@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import Generic, Self, TypeVar, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, Self, TypeVar, cast
 
 from hubbub.client.events import ClientEvent
 from hubbub.client.inbox import Lane, Owner
@@ -112,8 +112,10 @@ class EventStream(Generic[E_co]):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> E_co:
-        return cast("E_co", await self.lane.next())
+    def __anext__(self) -> Coroutine[Any, Any, E_co]:
+        if self._lane is None or not self._is_open:
+            raise RuntimeError("iterate inside `async with`")
+        return cast("Coroutine[Any, Any, E_co]", self._lane.next())
 
     @property
     def lane(self) -> StreamLane:
