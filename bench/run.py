@@ -59,6 +59,7 @@ RECEIVERS = (
     "json.loads",
     "iterator",
     "sync",
+    "sync iterator",
     "official aio",
     "official sync",
 )

@@ -131,6 +131,17 @@ async def sync(target: Target, group: str, meter: Meter) -> None:
     await asyncio.to_thread(run)
 
 
+async def sync_iterator(target: Target, group: str, meter: Meter) -> None:
+    def run() -> None:
+        client = SyncClient(client_url(target))
+        with client, client.messages() as messages:
+            client.join_group(group)
+            while not meter.is_done:
+                meter.take(next(messages))
+
+    await asyncio.to_thread(run)
+
+
 async def official_aio(target: Target, group: str, meter: Meter) -> None:
     from azure.messaging.webpubsubclient.aio import WebPubSubClient
     from azure.messaging.webpubsubclient.models import CallbackType
@@ -169,7 +180,8 @@ CONSUMERS: dict[str, tuple[Consumer, int]] = {
     "bare": (bare, 1),
     "json.loads": (json_loads, 1),
     "iterator": (iterator, 1),
-    "sync": (sync, 10),
+    "sync": (sync, 1),
+    "sync iterator": (sync_iterator, 1),
     "official aio": (official_aio, 10),
     "official sync": (official_sync, 40),
 }

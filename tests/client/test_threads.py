@@ -102,10 +102,10 @@ async def test_thread_of_a_cancelled_handler_takes_no_more_and_the_next_start_be
     await client.start()
     for number in range(5, 8):
         await near.backend.send_to_all(number)
-    await until(lambda: len(registration) == 3)
+    await until(lambda: 5 in callers and len(registration) == 2)
     gate.opened.set()
     await until(lambda: len(gate.got) == 4)
-    assert gate.got == [0, 5, 6, 7]
+    assert [number for number in gate.got if number] == [5, 6, 7]
     assert callers[0] not in [callers[number] for number in (5, 6, 7)]
     assert registration.size == 0
     await client.stop()
