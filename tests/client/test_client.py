@@ -261,6 +261,11 @@ async def test_cl_025_wrong_arguments_write_nothing(near: Near) -> None:
                 await client.send_to_group("g", data, data_type)
         with pytest.raises(ValueError):
             await client.send_to_group("g", "x", ack_id=0)
+        halves: Any = 5.5
+        with pytest.raises(ValueError, match="whole"):
+            await client.send_to_group("g", "x", ack_id=halves)
+        with pytest.raises(ValueError, match="whole"):
+            await client.send_to_group("g", "x", ttl=halves)
         with pytest.raises(ValueError):
             await client.join_group("  ")
         assert near.service.counts.get("messages.accepted") is None
