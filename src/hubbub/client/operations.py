@@ -8,7 +8,7 @@ from typing import Any
 from hubbub.client import failures
 from hubbub.client.calls import Calls
 from hubbub.client.driver import Driver
-from hubbub.client.options import DEFAULT, Default, check_limit
+from hubbub.client.options import DEFAULT, Default, check_limit, check_whole
 from hubbub.client.payloads import Payloads, checked
 from hubbub.protocol import client_events as ce
 from hubbub.protocol import names
@@ -98,8 +98,7 @@ class Operations:
         back when it is written and the socket has taken all but 64 KiB. `ttl`: 0 to 300 s.
         Raises: SendMessageError, ValueError.
         """
-        if not isinstance(ttl, int) or not 0 <= ttl <= 300:
-            raise ValueError("ttl is a whole number of seconds, 0 to 300")
+        check_whole("ttl", ttl, lowest=0, highest=300)
         request = SendToGroup(
             names.group_name(group),
             self._payloads.encode(data, data_type),
@@ -174,8 +173,8 @@ class Operations:
         *,
         is_acked: bool = True,
     ) -> SendResult:
-        if ack_id is not None and not (isinstance(ack_id, int) and 1 <= ack_id < 2**64):
-            raise ValueError("ack_id is a whole number, 1 to 2^64 - 1")
+        if ack_id is not None:
+            check_whole("ack_id", ack_id, lowest=1, highest=2**64 - 1)
         limit = self._timeouts.operation if isinstance(timeout, Default) else timeout
         done = await self._calls.operate(request, ack_id, limit, is_acked=is_acked)
         return SendResult(done.ack_id, done.is_duplicated)

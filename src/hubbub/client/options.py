@@ -34,6 +34,12 @@ def check_limit(name: str, seconds: float | None) -> None:
         raise ValueError(f"{name} must not be negative; None means no limit")
 
 
+def check_whole(name: str, value: object, *, lowest: int, highest: int) -> None:
+    """Raises: ValueError unless it is a whole number in this range."""
+    if not isinstance(value, int) or not lowest <= value <= highest:
+        raise ValueError(f"{name} is a whole number from {lowest} to {highest}")
+
+
 @dataclass(frozen=True, slots=True)
 class RetryOptions:
     """`max_retries` None: for ever. `jitter`: 0 to 1, the share of a pause left to chance."""
