@@ -14,6 +14,9 @@ from load import Target, cpu_s
 PAGE = "/pkg:@azure/web-pubsub-client"
 COMMITTED = re.compile(r'"total":\s*(\d{9,})')
 SUBPROTOCOL = "json.reliable.webpubsub.azure.v1"
+SEQUENCE_ID = re.compile(r'"sequenceId":\s*(\d+)')
+CONFIRM_EVERY = 100
+"""Messages: the service closes on a thousand without a confirmation."""
 WARM_UP_S = 0.5
 
 
@@ -32,8 +35,14 @@ async def measure(target: Target, *, seconds: float, pages: int) -> dict[str, fl
         counts[found[1]] = counts.get(found[1], 0) + 1
 
     async def read(page: aiohttp.ClientWebSocketResponse) -> None:
+        unconfirmed = 0
         async for message in page:
-            note(str(message.data))
+            text = str(message.data)
+            note(text)
+            unconfirmed += 1
+            if unconfirmed >= CONFIRM_EVERY and (found := SEQUENCE_ID.search(text)):
+                unconfirmed = 0
+                await page.send_json({"type": "sequenceAck", "sequenceId": int(found[1])})
 
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,

@@ -150,7 +150,8 @@ class Dispatcher:
         self.dispatch(SlowConsumerEvent(name, len(lane), lane.size, is_full))
 
     def lane_overfilled(self, lane: Lane) -> None:
-        if lane in self._full_lanes and self._is_up:
+        """Where reading is paused, only the rest of what was read before comes: that has an end."""
+        if lane in self._full_lanes and self._is_up and not self.is_paused:
             self._relieve()
 
     def lane_gives_up(self, lane: Lane) -> None:
