@@ -16,6 +16,7 @@ from tests.client.test_lanes import soon
 from tests.client.test_sync_client import in_thread
 
 from hubbub.client import BufferOptions, Client, SyncClient, connect, dispatch
+from hubbub.client.driver import Driver
 from hubbub.client.inbox import present_handler
 from hubbub.client.sync_client import connect_sync
 from hubbub.protocol.errors import ClientStateError
@@ -220,7 +221,18 @@ async def test_blocking_iterator_takes_what_is_queued_while_the_loop_stands_stil
     await in_thread(work)
 
 
-async def test_cl_078_blocking_iterator_that_is_slow_loses_nothing() -> None:
+async def test_cl_078_blocking_iterator_that_is_slow_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """How much one read brings beyond the limit, the kernel decides; then no more is read."""
+    pauses: list[int] = []
+    pause = Driver.pause_reading
+
+    def note(driver: Driver) -> None:
+        pauses.append(1)
+        pause(driver)
+
+    monkeypatch.setattr(Driver, "pause_reading", note)
     async with FakeService(send_many) as service:
 
         def work() -> None:
@@ -228,10 +240,10 @@ async def test_cl_078_blocking_iterator_that_is_slow_loses_nothing() -> None:
             with client.messages() as messages, client:
                 got = [next(messages).sequence_id for _ in range(MANY)]
                 assert got == list(range(1, MANY + 1))
-                # How much one read brings beyond the limit, the kernel decides.
-                assert client.stats.recoveries == 0
+                assert client.stats.recoveries == 0, "a pause is no lost link"
 
         await in_thread(work)
+    assert pauses
 
 
 async def test_cl_080_drop_oldest_counts_all_while_a_thread_takes() -> None:
